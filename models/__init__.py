@@ -1,0 +1,1 @@
+"""Churn, customer value, next purchase, segments: fit, predict, save, load."""

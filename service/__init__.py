@@ -1,0 +1,1 @@
+"""Load the registered models; answer online and in batch."""

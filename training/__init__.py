@@ -1,0 +1,1 @@
+"""Backtest, judge, track, register, promote."""
