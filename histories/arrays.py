@@ -1,0 +1,106 @@
+"""Rows of the store, in any order, become the sorted arrays of a History."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numba as nb
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from histories.clock import DAY, HOUR, local_time
+from histories.history import FREE, NEVER, PURCHASE, RETURN, Events, Lines
+
+Columns = Mapping[str, NDArray]
+
+
+def sorted_lines(rows: Columns, customers: int, zone: str) -> Lines:
+    """Lines of `customers` customers from parallel columns.
+
+    `rows` holds customer (position 0..customers-1), line_id (int64, breaks ties of time), occurred_at and
+    recorded_at (us, UTC), order_id (object, None without one: then a shop-local day is one order), product
+    and channel (codes), quantity, unit_price (nan where only an amount is known), amount, discount.
+    """
+    by = np.lexsort((rows["line_id"], rows["occurred_at"], rows["customer"]))
+    column = {name: values[by] for name, values in rows.items()}
+    local = local_time(column["occurred_at"], zone)
+    day = (local // DAY).astype(np.int32)
+    offsets = _offsets(column["customer"], customers)
+    recorded_at = np.maximum(column["recorded_at"], column["occurred_at"])
+    kind = _kinds(column["quantity"], column["unit_price"])
+    return Lines(
+        offsets=offsets,
+        occurred_at=column["occurred_at"],
+        recorded_at=recorded_at,
+        voided_at=_voided_at(offsets, day, recorded_at, kind, column["product"], column["amount"]),
+        local_day=day,
+        local_hour=(local % DAY // HOUR).astype(np.int8),
+        kind=kind,
+        order=_order_codes(column["customer"], column["order_id"], day, offsets),
+        product=column["product"].astype(np.int32, copy=False),
+        quantity=column["quantity"],
+        amount=column["amount"],
+        discount=column["discount"],
+        channel=column["channel"].astype(np.int16, copy=False),
+    )
+
+
+def sorted_events(rows: Columns, customers: int) -> Events:
+    """Events from parallel columns customer, occurred_at, recorded_at, kind, product, value (see Events)."""
+    by = np.lexsort((rows["product"], rows["kind"], rows["occurred_at"], rows["customer"]))
+    column = {name: values[by] for name, values in rows.items()}
+    return Events(
+        offsets=_offsets(column["customer"], customers),
+        occurred_at=column["occurred_at"],
+        recorded_at=np.maximum(column["recorded_at"], column["occurred_at"]),
+        kind=column["kind"].astype(np.int8, copy=False),
+        product=column["product"].astype(np.int32, copy=False),
+        value=column["value"],
+    )
+
+
+def _offsets(customer: NDArray, customers: int) -> NDArray[np.int64]:
+    return np.searchsorted(customer, np.arange(customers + 1)).astype(np.int64)
+
+
+def _kinds(quantity: NDArray, unit_price: NDArray) -> NDArray[np.int8]:
+    kind = np.where(unit_price == 0, FREE, PURCHASE)
+    return np.where(quantity < 0, RETURN, kind).astype(np.int8)
+
+
+def _order_codes(customer: NDArray, order_id: NDArray, day: NDArray, offsets: NDArray) -> NDArray[np.int32]:
+    """Codes 0, 1, ... of each customer's orders by first appearance."""
+    order, _ = pd.factorize(order_id, use_na_sentinel=True)
+    key = np.where(order < 0, -1 - day.astype(np.int64), order)
+    overall, _ = pd.factorize(customer.astype(np.int64) * (1 << 34) + key)
+    first = np.minimum(offsets[:-1], max(len(customer) - 1, 0))
+    base = overall[first] if len(customer) else np.zeros(len(first), dtype=np.int64)
+    return (overall - np.repeat(base, np.diff(offsets))).astype(np.int32)
+
+
+@nb.njit(cache=False)
+def _match_voids(offsets, day, recorded_at, kind, product, amount, voided_at):  # type: ignore[no-untyped-def]
+    for customer in range(len(offsets) - 1):
+        for back in range(offsets[customer], offsets[customer + 1]):
+            if kind[back] != RETURN or product[back] < 0:
+                continue
+            for line in range(back - 1, offsets[customer] - 1, -1):
+                if day[line] != day[back]:
+                    break
+                pair = kind[line] == PURCHASE and product[line] == product[back] and amount[line] == -amount[back]
+                if pair and voided_at[line] == NEVER:
+                    known = max(recorded_at[line], recorded_at[back])
+                    voided_at[line] = known
+                    voided_at[back] = known
+                    break
+
+
+def _voided_at(
+    offsets: NDArray, day: NDArray, recorded_at: NDArray, kind: NDArray, product: NDArray, amount: NDArray
+) -> NDArray[np.int64]:
+    """When each line is known to be void: pairs each return with the latest equal purchase before it that day."""
+    voided_at = np.full(len(day), NEVER, dtype=np.int64)
+    if (kind == RETURN).any():
+        _match_voids(offsets, day, recorded_at, kind, product, amount, voided_at)
+    return voided_at
