@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numba as nb
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from histories.clock import DAY, HOUR, local_time
+from histories.compiled import compiled
 from histories.history import FREE, NEVER, PURCHASE, RETURN, Events, Lines
 
 Columns = Mapping[str, NDArray]
@@ -79,7 +79,7 @@ def _order_codes(customer: NDArray, order_id: NDArray, day: NDArray, offsets: ND
     return (overall - np.repeat(base, np.diff(offsets))).astype(np.int32)
 
 
-@nb.njit(cache=False)
+@compiled
 def _match_voids(offsets, day, recorded_at, kind, product, amount, voided_at):  # type: ignore[no-untyped-def]
     for customer in range(len(offsets) - 1):
         for back in range(offsets[customer], offsets[customer + 1]):

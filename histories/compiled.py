@@ -1,0 +1,144 @@
+"""Compiled functions whose machine code is kept on disk, keyed by the sources it was made from.
+
+numba's own cache looks at one file: an edit of a piece in another file would silently run yesterday's code.
+Here the key is a digest of the file and of every project file that it imports, so an edit anywhere is seen,
+and a copy of the tree (a built Bento, a wheel) finds the code that is already there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import cache, wraps
+from pathlib import Path
+from typing import Any
+
+import numba as nb
+from numba.core import caching
+
+_IMPORT = re.compile(r"^from +([\w.]+) +import +(\([^)]*\)|.*)|^import +([\w.]+)", re.MULTILINE)
+
+# For functions that compiled functions call: they become part of their callers and need no cache of their own.
+piece = nb.njit(nogil=True, error_model="numpy")
+
+
+def compiled(function: Callable[..., Any] | None = None, *, signature: Any = None) -> Callable[..., Any]:
+    """Decorator: compile on the first call, or load what an earlier process compiled.
+
+    For functions that Python calls. Nothing is compiled, read or written on import. With a numba `signature`
+    there is one version for good, and other types raise TypeError instead of compiling anew in mid-flight.
+    """
+    if function is None:
+        return lambda inner: compiled(inner, signature=signature)
+
+    @cache
+    def machine_code() -> Callable[..., Any]:
+        dispatcher: Any = nb.njit(nogil=True, error_model="numpy")(function)
+        if _writable(_folder(function)):
+            dispatcher._cache = _Cache(function)
+        if signature is not None:
+            dispatcher.compile(signature)
+            dispatcher.disable_compile()
+        return dispatcher
+
+    @wraps(function)
+    def call(*arguments: Any) -> Any:
+        return machine_code()(*arguments)
+
+    return call
+
+
+def sources(file: Path, root: Path) -> list[Path]:
+    """The file and every file under `root` that it imports, directly or not, in order of their paths."""
+    found: set[Path] = set()
+    waiting = [file.resolve()]
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            waiting += _imported(path, root.resolve())
+    return sorted(found)
+
+
+def _imported(file: Path, root: Path) -> Iterator[Path]:
+    for package, names, module in _IMPORT.findall(file.read_text(encoding="utf-8")):
+        parts = [module] if module else [package, *(f"{package}.{name}" for name in re.findall(r"\w+", names))]
+        for part in parts:
+            path = root.joinpath(*part.split(".")).with_suffix(".py")
+            if path.is_file():
+                yield path
+
+
+def _digest(file: Path) -> str:
+    root = _root_of(file)
+    digest = hashlib.sha256()
+    for path in sources(file, root):
+        digest.update(f"{path.relative_to(root)}\n".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:24]
+
+
+def _root_of(file: Path) -> Path:
+    """The folder from which the file's package is imported."""
+    folder = file.parent
+    while (folder / "__init__.py").is_file():
+        folder = folder.parent
+    return folder
+
+
+@cache
+def _cache_root() -> Path:
+    """$REGULARS_CACHE, else the user's cache folder, else a folder of this user's among the temporary files."""
+    if named := os.environ.get("REGULARS_CACHE"):
+        return Path(named)
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "regulars"
+    return home if _writable(home) else Path(tempfile.gettempdir()) / f"regulars-numba-{os.getuid()}"
+
+
+def _folder(function: Callable[..., Any]) -> Path:
+    return _cache_root() / _digest(Path(function.__code__.co_filename).resolve())
+
+
+def _writable(folder: Path) -> bool:
+    """Whether the folder is there, ours alone to write (its files are executed), and takes a file."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        tempfile.TemporaryFile(dir=folder).close()
+        return folder.stat().st_uid == os.getuid()
+    except OSError:
+        return False
+
+
+class _Locator(caching.UserProvidedCacheLocator):
+    def __init__(self, function: Callable[..., Any], file: str) -> None:
+        super().__init__(function, file)
+        self._cache_path = str(_folder(function))
+
+    @classmethod
+    def from_function(cls, function: Callable[..., Any], file: str) -> _Locator:
+        return cls(function, file)
+
+
+class _Files(caching.CompileResultCacheImpl):
+    _locator_classes: list[type[object]] = [_Locator]  # noqa: RUF012
+
+
+class _Cache(caching.FunctionCache):
+    """numba's cache on disk, except that a full disk or a damaged file costs a compilation, never the call."""
+
+    _impl_class = _Files
+
+    def load_overload(self, signature: Any, context: Any) -> Any:
+        try:
+            return super().load_overload(signature, context)
+        except (OSError, EOFError, ValueError, caching.pickle.UnpicklingError):
+            return None
+
+    def save_overload(self, signature: Any, data: Any) -> None:
+        try:
+            super().save_overload(signature, data)
+        except OSError:
+            return
