@@ -1,1 +1,1 @@
-"""A simulated shop with known truth, for the demo, tests and benchmarks."""
+"""A made-up shop with known truth, for the demo, tests and benchmarks."""
