@@ -1,9 +1,11 @@
 # The handful of verbs; CI calls the same ones.
-PYTHON ?= python3
 VENV   := .venv
 UV     := $(VENV)/bin/uv
 RUN    := $(VENV)/bin
 UV_VERSION := 0.13.9
+# The first Python of a supported version, unless PYTHON= names one.
+PYTHON ?= $(shell for python in python3.12 python3.11 python3.13 python3; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$python && break; done)
 
 export BENTOML_DO_NOT_TRACK = True
 export MLFLOW_DISABLE_TELEMETRY = true
@@ -12,25 +14,31 @@ export UV_PROJECT_ENVIRONMENT = $(VENV)
 export UV_PYTHON_DOWNLOADS = never
 export UV_LINK_MODE = copy
 
-.PHONY: install demo test prove check format bench serve clean
+.PHONY: help install demo test prove check format bench serve clean
 .DEFAULT_GOAL := install
 
 $(UV):
-	$(PYTHON) -m venv $(VENV)
-	$(RUN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@test -n "$(PYTHON)" || { echo "make: Python 3.11, 3.12 or 3.13 is needed; name one by make PYTHON=/path/to/python" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "make: $(PYTHON) cannot make a virtual environment; on Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@$(RUN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
 # One stamp per set of dependencies, so that the demo installs only what it needs.
-$(VENV)/.demo: $(UV) pyproject.toml uv.lock
-	$(UV) sync --frozen --quiet --inexact --python $(RUN)/python
+$(VENV)/.demo: $(UV) pyproject.toml uv.lock .ci/openmp.py
+	@echo "installing into $(VENV), once; this takes a few minutes where nothing is cached"
+	@$(UV) sync --frozen --quiet --inexact --python $(RUN)/python
+	@$(RUN)/python .ci/openmp.py
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.demo
-	$(UV) sync --frozen --quiet --inexact --python $(RUN)/python --group dev
+	@$(UV) sync --frozen --quiet --inexact --python $(RUN)/python --group dev
 	@touch $@
 
 $(VENV)/.prove: $(VENV)/.dev
-	$(UV) sync --frozen --quiet --inexact --python $(RUN)/python --group dev --group peers --all-extras
+	@$(UV) sync --frozen --quiet --inexact --python $(RUN)/python --group dev --group peers --all-extras
 	@touch $@
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
 install: $(VENV)/.demo  ## everything the command line needs, into .venv
 
@@ -48,7 +56,7 @@ check: $(VENV)/.dev  ## format, lint, types
 	$(RUN)/ruff check .
 	$(RUN)/mypy
 
-format: $(VENV)/.dev
+format: $(VENV)/.dev  ## put the code in its usual form
 	$(RUN)/ruff format .
 	$(RUN)/ruff check --fix .
 
@@ -56,8 +64,8 @@ bench: $(VENV)/.prove  ## the benchmarks that need no data of others
 	$(RUN)/python -m benchmarks.features
 	$(RUN)/python -m benchmarks.serving
 
-serve: $(VENV)/.demo
+serve: $(VENV)/.demo  ## answer from the champion release
 	$(RUN)/regulars serve
 
-clean:
-	rm -rf $(VENV) build dist *.egg-info
+clean:  ## forget what was installed and built; data/ and mlruns/ stay
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
