@@ -1,0 +1,37 @@
+"""How much of the buying is on discount."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.feature import family
+from features.numbers import ratio
+from features.past import Past
+from histories.compiled import piece
+
+FEATURES = family(
+    "discounts",
+    ("discount_share", "share", "of the purchase lines, those with a discount"),
+    ("discount_rate", "share", "discount / (spend + discount), ever"),
+    ("discount_rate_365d", "share", "the same over the last 365 days"),
+    ("discount_rate_last_order", "share", "the same on the last purchase day"),
+)
+
+
+@piece
+def fill(row: NDArray[np.float32], past: Past) -> None:
+    n, discounted, first = len(past.day), 0.0, 0
+    for discount in past.discount:
+        discounted += discount > 0
+    while first < n and past.as_of_day - past.day[first] >= 365:
+        first += 1
+    row[0] = ratio(discounted, np.float64(len(past.discount)))
+    row[1], row[2] = _rate(past, 0), _rate(past, first)
+    row[3] = _rate(past, max(n - 1, 0))
+
+
+@piece
+def _rate(past: Past, first: int) -> float:
+    saved = past.saved[first:].sum()
+    return ratio(saved, past.spend[first:].sum() + saved)

@@ -1,0 +1,81 @@
+"""What the customer buys: variety, repetition, basket size and prices."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.counting import emptied, place_of
+from features.feature import family
+from features.numbers import ratio
+from features.past import Past
+from histories.compiled import piece
+
+FEATURES = family(
+    "products",
+    ("lines_total", "lines", "purchase lines, ever"),
+    ("lines_mean_order", "lines", "purchase lines per purchase day"),
+    ("lines_last_order", "lines", "purchase lines of the last purchase day"),
+    ("units_mean_order", "units", "quantity per purchase day"),
+    ("units_last_order", "units", "quantity of the last purchase day"),
+    ("price_mean", "money", "spend per unit, ever"),
+    ("price_max", "money", "highest price paid for a unit"),
+    ("price_last_ratio", "ratio", "spend per unit of the last purchase day / price_mean"),
+    ("products_distinct", "products", "different products bought"),
+    ("categories_distinct", "categories", "different categories bought"),
+    ("repeat_share", "share", "of the lines with a product, those whose product was bought on an earlier day"),
+    ("repeat_share_last_order", "share", "the same for the lines of the last purchase day"),
+    ("product_top_share", "share", "of the lines with a product, those of the product with most lines"),
+    ("category_top_share", "share", "of the lines with a category, those of the category with most lines"),
+)
+
+
+@piece
+def fill(row: NDArray[np.float32], past: Past) -> None:
+    n, lines = len(past.day), len(past.order)
+    row[0] = lines
+    row[1:8] = np.nan
+    if n > 0:
+        units, price = past.units.sum(), ratio(past.spend.sum(), past.units.sum())
+        row[1], row[2] = lines / n, past.size[n - 1]
+        row[3], row[4] = units / n, past.units[n - 1]
+        row[5], row[6] = price, past.price.max()
+        row[7] = ratio(ratio(past.spend[n - 1], past.units[n - 1]), price)
+    _repetition(row[8:], past)
+
+
+@piece
+def _repetition(row: NDArray[np.float32], past: Past) -> None:
+    """The note of a product in the table is the first purchase day that had it."""
+    half = len(past.table) // 2
+    products = emptied(past.table[:half], len(past.order))
+    categories = emptied(past.table[half:], len(past.order))
+    last = len(past.day) - 1
+    named = again = named_last = again_last = sorted_in = 0
+    distinct = kinds = top = top_kind = 0
+    for k in range(len(past.order)):
+        product = past.product[k]
+        if product < 0:
+            continue
+        place = place_of(products, product)
+        if products[place, 1] == 0:
+            products[place, 2] = past.order[k]
+            distinct += 1
+        products[place, 1] += 1
+        top = max(top, products[place, 1])
+        repeated = products[place, 2] < past.order[k]
+        named += 1
+        again += repeated
+        if past.order[k] == last:
+            named_last += 1
+            again_last += repeated
+        category = past.category[product]
+        if category >= 0:
+            place = place_of(categories, category)
+            kinds += categories[place, 1] == 0
+            categories[place, 1] += 1
+            sorted_in += 1
+            top_kind = max(top_kind, categories[place, 1])
+    row[0], row[1] = distinct, kinds
+    row[2], row[3] = ratio(again, named), ratio(again_last, named_last)
+    row[4], row[5] = ratio(top, named), ratio(top_kind, sorted_in)

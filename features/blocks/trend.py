@@ -1,0 +1,75 @@
+"""Is the customer buying more or less than before?"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.feature import Feature, family
+from features.numbers import mean, ratio, slope
+from features.past import Past
+from histories.compiled import piece
+
+SPANS = (30, 90, 180, 365)
+HALF_LIVES = (30.0, 90.0, 365.0)
+_S, _H = len(SPANS), len(HALF_LIVES)
+
+
+def _recent(days: int) -> tuple[tuple[str, str, str], ...]:
+    last = f"of the last {2 * days} days, the share that fell in the last {days}; .5 is steady"
+    return ((f"orders_recent_share_{days}d", "share", f"orders {last}"),
+            (f"spend_recent_share_{days}d", "share", f"spend {last}"))  # fmt: skip
+
+
+def _decayed(days: float) -> tuple[tuple[str, str, str], ...]:
+    weight = f"each purchase day weighing 0.5 ** (age in days / {days:.0f})"
+    return ((f"orders_decayed_{days:.0f}d", "orders", f"orders, {weight}"),
+            (f"spend_decayed_{days:.0f}d", "money", f"spend, {weight}"))  # fmt: skip
+
+
+FEATURES: tuple[Feature, ...] = family(
+    "trend",
+    *(column for days in SPANS for column in _recent(days)),
+    *(column for days in HALF_LIVES for column in _decayed(days)),
+    ("spend_slope", "per order", "least-squares change from order to order, as a share of the mean; needs three"),
+    ("spend_recent_ratio", "ratio", "mean spend of the last three orders (or fewer) / mean spend of all"),
+    ("spend_last_ratio", "ratio", "spend of the last order / mean spend of all"),
+)
+
+
+@piece
+def fill(row: NDArray[np.float32], past: Past) -> None:
+    for s in range(_S):
+        row[2 * s], row[2 * s + 1] = _recent_shares(past, SPANS[s])
+    at = 2 * _S
+    for h in range(_H):
+        row[at + 2 * h], row[at + 2 * h + 1] = _decayed_sums(past, HALF_LIVES[h])
+    at += 2 * _H
+    n, centre = len(past.spend), mean(past.spend)
+    row[at] = slope(past.spend, centre)
+    row[at + 1] = ratio(mean(past.spend[max(n - 3, 0) :]), centre)
+    row[at + 2] = ratio(past.spend[n - 1], centre) if n > 0 else np.nan
+
+
+@piece
+def _recent_shares(past: Past, span: int) -> tuple[float, float]:
+    orders, all_orders, spend, all_spend = 0.0, 0.0, 0.0, 0.0
+    for k in range(len(past.day) - 1, -1, -1):
+        age = past.as_of_day - past.day[k]
+        if age >= 2 * span:
+            break
+        all_orders += 1
+        all_spend += past.spend[k]
+        if age < span:
+            orders, spend = all_orders, all_spend
+    return ratio(orders, all_orders), ratio(spend, all_spend)
+
+
+@piece
+def _decayed_sums(past: Past, half_life: float) -> tuple[float, float]:
+    orders, spend = 0.0, 0.0
+    for k in range(len(past.day)):
+        weight = 0.5 ** ((past.as_of_day - past.day[k]) / half_life)
+        orders += weight
+        spend += weight * past.spend[k]
+    return orders, spend

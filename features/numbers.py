@@ -1,0 +1,65 @@
+"""Statistics of short arrays for the blocks; nan where a number has no meaning, never infinite."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from histories.compiled import piece
+
+_SHORT = 32  # below this an insertion sort is quicker than numba's sort
+
+
+@piece
+def ratio(part: float, whole: float) -> float:
+    """nan unless the whole is above 0."""
+    return part / whole if whole > 0 else np.nan
+
+
+@piece
+def mean(values: NDArray) -> float:
+    return values.sum() / len(values) if len(values) else np.nan
+
+
+@piece
+def deviation(values: NDArray, centre: float) -> float:
+    """Sample standard deviation (n - 1) around the values' mean; nan under two values."""
+    if len(values) < 2:
+        return np.nan
+    squares = 0.0
+    for value in values:
+        squares += (value - centre) ** 2
+    return np.sqrt(squares / (len(values) - 1))
+
+
+@piece
+def sort(values: NDArray) -> None:
+    """In place, ascending."""
+    if len(values) > _SHORT:
+        values.sort()
+        return
+    for i in range(1, len(values)):
+        value, j = values[i], i
+        while j > 0 and values[j - 1] > value:
+            values[j] = values[j - 1]
+            j -= 1
+        values[j] = value
+
+
+@piece
+def median_of_sorted(values: NDArray) -> float:
+    n = len(values)
+    return (values[(n - 1) // 2] + values[n // 2]) / 2 if n else np.nan
+
+
+@piece
+def slope(values: NDArray, centre: float) -> float:
+    """Least-squares change per step, as a share of the values' mean `centre`; nan under three values."""
+    n = len(values)
+    if n < 3 or centre <= 0:
+        return np.nan
+    middle, product, square = (n - 1) / 2, 0.0, 0.0
+    for i in range(n):
+        product += (i - middle) * (values[i] - centre)
+        square += (i - middle) ** 2
+    return product / square / centre
