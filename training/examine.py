@@ -1,0 +1,119 @@
+"""The examination of a recipe: fitted without the last horizon, asked about it, beside everything a shop might use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from histories.clock import to_text
+from histories.history import History
+from histories.settings import Settings
+from models.frame import Frame, rows
+from training import baselines, gates, judge, recipe
+from training.backtest import Holdout, hold_out, until
+from training.baselines import Columns
+from training.judge import Answers, K
+from training.recipe import Fitted
+from training.tracking import MODELS, Release, Tracker
+
+Step = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Examination:
+    """`fitted` and `frame` are None where nobody had ordered by the cut."""
+
+    holdout: Holdout
+    fitted: Fitted | None
+    frame: Frame | None
+    methods: dict[str, Answers] = field(default_factory=dict)  # regulars and every baseline
+    warnings: tuple[str, ...] = ()
+
+
+def examine(history: History, as_of: int, horizon_days: int, settings: Settings, step: Step) -> Examination:
+    """`history` ends at as_of. Nothing after the cut can reach the fit: it is given a history that ends there."""
+    holdout = hold_out(history, as_of, horizon_days, net=settings.value == "net")
+    if not len(holdout.truth):
+        return Examination(holdout, None, None)
+    before = until(history, holdout.cut)
+    fitted, frame = recipe.fit(before, holdout.cut, horizon_days, lambda stage: step(f"judge: {stage}"))
+    step("gates")
+    warnings = pass_gates(history, frame, fitted, holdout.cut, settings)
+    step("judge: compare")
+    methods = {judge.OURS: recipe.answers(fitted, holdout), **_baselines(before, frame, fitted, holdout)}
+    return Examination(holdout, fitted, frame, methods, tuple(warnings))
+
+
+def pass_gates(history: History, frame: Frame, fitted: Fitted, cut: int, settings: Settings) -> list[str]:
+    """Raises Refused; returns warnings. `frame` was made of what was known at the cut."""
+    gates.nothing_from_the_future(history, cut, lambda some, at: rows(some, at, fitted.encoder))
+    labelled = ~np.isnan(frame.orders)
+    gates.windows_inside(frame.as_of[labelled], cut, frame.horizon_days, history.zone)
+    table = gates.Labelled(frame.X[labelled], frame.names, frame.as_of[labelled], frame.orders[labelled])
+    return gates.no_telling_attribute(table, fitted.encoder.names, settings.allowed_attributes)
+
+
+def beside(
+    tracker: Tracker, champion: Release, holdout: Holdout, horizon_days: int, scratch: Path
+) -> tuple[Answers | None, str]:
+    """The champion's answers about the holdout, or None and why it cannot give any.
+
+    Asked is the champion itself if it was trained by the cut, else what its recipe made without its own last
+    horizon, if that ended by the cut: never a model that has seen the holdout.
+    """
+    cut, tags = to_text(holdout.cut), champion.tags
+    if tags.get("horizon_days") != str(horizon_days):
+        return None, f"its horizon is {tags.get('horizon_days')} days, not {horizon_days}"
+    if tags.get("as_of", "9") > cut and tags.get("judge_cut", "9") > cut:
+        return None, f"it has seen what came after {cut}"
+    try:
+        return recipe.answers(_fetch(tracker, champion, scratch, whole=tags["as_of"] <= cut), holdout), ""
+    except (OSError, ValueError, KeyError) as problem:
+        return None, str(problem)
+
+
+def _fetch(tracker: Tracker, champion: Release, scratch: Path, *, whole: bool) -> Fitted:
+    folder = scratch / "champion"
+    folder.mkdir()
+    if not whole:
+        return Fitted.load(tracker.download(champion, "judge", folder))
+    for name in MODELS:
+        tracker.download_model(champion, name, folder / name)
+    return Fitted.load(folder)
+
+
+def _baselines(before: History, frame: Frame, fitted: Fitted, holdout: Holdout) -> dict[str, Answers]:
+    X, names = rows(holdout.history, holdout.cut, fitted.encoder)
+    now, days = Columns(X, names), holdout.truth.horizon_days
+    found: dict[str, Answers] = {
+        "last_year_rate": baselines.last_year_rate(now, days),
+        "mean_gap": baselines.mean_gap(now),
+        "recency_quartiles": baselines.recency_quartiles(now),
+        **baselines.textbook(now, days),
+        **_rankings(before, holdout),
+    }
+    last = _last_labelled(frame)
+    if last is not None:
+        then, lost = Columns(frame.X[last], frame.names), (frame.orders[last] == 0).astype(float)
+        found["no_order_in_n_days"] = baselines.no_order_in_n_days(now, then, lost, days)
+        found["rf_logistic"] = baselines.recency_frequency_logistic(now, then, lost)
+    return found
+
+
+def _last_labelled(frame: Frame) -> np.ndarray | None:
+    """Rows of the latest cut-off whose labels are known."""
+    labelled = ~np.isnan(frame.orders)
+    return labelled & (frame.as_of == frame.as_of[labelled].max()) if labelled.any() else None
+
+
+def _rankings(before: History, holdout: Holdout) -> dict[str, Answers]:
+    buyers = np.flatnonzero(holdout.truth.has_basket)
+    top = baselines.popular(before, holdout.cut, K)
+    own = baselines.own_favourites(until(holdout.history, holdout.cut), buyers, top, K)
+    lists = {"popularity": [top] * len(buyers), "own_favourites": own}
+    return {
+        name: dict(zip(("recall", "ndcg"), recipe.ranked(holdout, found), strict=True)) for name, found in lists.items()
+    }
