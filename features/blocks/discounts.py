@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.feature import family
-from features.numbers import ratio
+from features.numbers import ratio, total
 from features.past import Past
 from histories.compiled import piece
 
@@ -33,5 +33,5 @@ def fill(row: NDArray[np.float32], past: Past) -> None:
 
 @piece
 def _rate(past: Past, first: int) -> float:
-    saved = past.saved[first:].sum()
-    return ratio(saved, past.spend[first:].sum() + saved)
+    saved = total(past.saved[first:])
+    return ratio(saved, total(past.spend[first:]) + saved)

@@ -48,4 +48,12 @@ def fill(row: NDArray[np.float32], past: Past) -> None:
     row[1], row[4], row[5] = middle, gaps[0], gaps[n - 1]
     row[10], row[11], row[12] = silence / centre, silence / middle, silence / gaps[n - 1]
     row[13] = ratio(silence - centre, spread)
-    row[14] = (n - np.searchsorted(gaps, silence, side="right")) / n
+    row[14] = _longer(gaps, silence) / n
+
+
+@piece
+def _longer(gaps: NDArray[np.float64], silence: float) -> float:
+    count = 0.0
+    for gap in gaps:
+        count += gap > silence
+    return count

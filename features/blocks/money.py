@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.feature import family
-from features.numbers import deviation, mean, median_of_sorted, ratio, sort
+from features.numbers import deviation, mean, median_of_sorted, ratio, sort, total
 from features.past import Past
 from histories.compiled import piece
 
@@ -30,19 +30,21 @@ FEATURES = family(
 @piece
 def fill(row: NDArray[np.float32], past: Past) -> None:
     spend, n = past.spend, len(past.spend)
-    row[0] = spend.sum()
+    whole = total(spend)
+    row[0] = whole
     row[1:12] = np.nan
     if n == 0:
         return
-    total, ordered = spend.sum(), past.room[:n]
-    ordered[:] = spend
+    ordered = past.room[:n]
+    for i in range(n):
+        ordered[i] = spend[i]
     sort(ordered)
-    row[1] = total / n
+    row[1] = whole / n
     row[2] = median_of_sorted(ordered)
-    row[3] = deviation(spend, total / n)
-    row[4] = ratio(deviation(spend, total / n), total / n)
+    row[3] = deviation(spend, whole / n)
+    row[4] = ratio(deviation(spend, whole / n), whole / n)
     row[5], row[6] = ordered[0], ordered[n - 1]
     row[7], row[8] = spend[0], spend[n - 1]
     row[9] = mean(spend[1:])
-    row[10] = ratio(ordered[n - 1], total)
-    row[11] = 30.0 * total / (past.as_of_day - past.day[0] + 1)
+    row[10] = ratio(ordered[n - 1], whole)
+    row[11] = 30.0 * whole / (past.as_of_day - past.day[0] + 1)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from features.counting import emptied, place_of
 from features.feature import family
-from features.numbers import ratio
+from features.numbers import ratio, total
 from features.past import Past
 from histories.compiled import piece
 
@@ -36,12 +36,20 @@ def fill(row: NDArray[np.float32], past: Past) -> None:
     row[0] = lines
     row[1:8] = np.nan
     if n > 0:
-        units, price = past.units.sum(), ratio(past.spend.sum(), past.units.sum())
+        units, price = total(past.units), ratio(total(past.spend), total(past.units))
         row[1], row[2] = lines / n, past.size[n - 1]
         row[3], row[4] = units / n, past.units[n - 1]
-        row[5], row[6] = price, past.price.max()
+        row[5], row[6] = price, _highest(past.price)
         row[7] = ratio(ratio(past.spend[n - 1], past.units[n - 1]), price)
     _repetition(row[8:], past)
+
+
+@piece
+def _highest(prices: NDArray[np.float64]) -> float:
+    highest = 0.0
+    for price in prices:
+        highest = max(highest, price)
+    return highest
 
 
 @piece

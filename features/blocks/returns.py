@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.feature import family
-from features.numbers import ratio
+from features.numbers import ratio, total
 from features.past import Past
 from histories.compiled import piece
 
@@ -25,7 +25,7 @@ def fill(row: NDArray[np.float32], past: Past) -> None:
     n, recent = len(past.return_day), 0
     for day in past.return_day:
         recent += past.as_of_day - day < 90
-    returned = past.returned.sum()
+    returned = total(past.returned)
     row[0], row[1], row[2] = n, recent, returned
-    row[3] = ratio(returned, past.spend.sum())
+    row[3] = ratio(returned, total(past.spend))
     row[4] = past.as_of_day - past.return_day[n - 1] if n > 0 else np.nan
