@@ -1,1 +1,343 @@
-"""The command line of Regulars."""
+"""The command line of Regulars: each command reads the settings, calls one room and says what came of it."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from progress import showing
+
+if TYPE_CHECKING:  # rooms are imported inside the commands: `regulars --help` must not wait for MLflow
+    from histories.settings import Settings
+    from histories.store import Store
+
+DONE, UNEXPECTED, BAD_INPUT, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
+
+app = typer.Typer(
+    help="Which customers of an online shop will come back, what they are worth and what they will buy next.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+keys_app = typer.Typer(help="API keys of the service.", no_args_is_help=True)
+app.add_typer(keys_app, name="keys")
+
+StoreUrl = Annotated[str | None, typer.Option("--store", metavar="URL", help="History store (SQLAlchemy URL).")]
+Orders = Annotated[str | None, typer.Option(metavar="FILE_OR_URL", help="Order lines: CSV, Parquet, XLSX or SQL.")]
+Preset = Annotated[str | None, typer.Option(help="online-retail, shopify or woocommerce.")]
+Columns = Annotated[str | None, typer.Option(metavar="MAP.toml", help="Which column is which.")]
+Events = Annotated[str | None, typer.Option(metavar="FILE_OR_URL", help="Views, carts, tickets, ...")]
+Customers = Annotated[str | None, typer.Option(metavar="FILE_OR_URL", help="Attributes, consent, aliases.")]
+Products = Annotated[str | None, typer.Option(metavar="FILE_OR_URL", help="Names, categories, prices, stock.")]
+Rejects = Annotated[Path | None, typer.Option(metavar="FILE", help="Where lines that cannot be used are listed.")]
+AsOf = Annotated[str | None, typer.Option(metavar="DATE", help="Inclusive; a bare date is the end of that day.")]
+
+
+@app.callback()
+def every_command(
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an unexpected error came from.")] = False,
+) -> None:
+    """Settings come from the environment (REGULARS_*), then regulars.toml, then defaults."""
+
+
+@app.command()
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="Stop after the answers instead of serving on.")] = False,
+    customers: Annotated[int, typer.Option(min=200, help="Size of the simulated shop.")] = 5000,
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 3000,
+) -> None:
+    """Simulate a shop, import, train, register, serve, show answers."""
+    from demo import run_demo
+
+    run_demo(once=once, customers=customers, port=port)
+
+
+@app.command()
+def simulate(
+    customers: Annotated[int, typer.Option(min=1)],
+    out: Annotated[Path, typer.Option(metavar="DIR", file_okay=False)],
+    seed: Annotated[int, typer.Option(min=0)] = 1,
+    until: Annotated[str | None, typer.Option(metavar="DATE", help="Last day of the shop; yesterday.")] = None,
+) -> None:
+    """Make up a shop with known truth, as Parquet files."""
+    from datetime import UTC, date, datetime, timedelta
+
+    from simulator.shop import simulate as run
+
+    last = date.fromisoformat(until) if until else datetime.now(UTC).date() - timedelta(days=1)
+    with showing() as tell:
+        shop = run(customers, seed, out, ends=last, progress=lambda done: tell("customers", done, customers))
+    _say(f"simulated {shop.customers:,} customers, {shop.lines:,} order lines and {shop.events:,} events in {out}")
+
+
+@app.command(name="import")
+def import_(
+    orders: Orders = None,
+    preset: Preset = None,
+    columns: Columns = None,
+    events: Events = None,
+    customers: Customers = None,
+    products: Products = None,
+    rejects: Rejects = None,
+    store: StoreUrl = None,
+) -> None:
+    """Bring files of the shop into the store; what is there already is not added again."""
+    settings = _settings(store)
+    _import(settings, _open(settings), orders, preset, columns, events, customers, products, rejects)
+
+
+@app.command()
+def check(horizon_days: Annotated[int | None, typer.Option(min=1, max=730)] = None, store: StoreUrl = None) -> None:
+    """Say what can be predicted from this history, and what is missing."""
+    from histories.check import check as run
+
+    settings = _settings(store, horizon_days=horizon_days)
+    _say(str(run(_open(settings), settings.horizon_days)))
+
+
+@app.command()
+def train(
+    horizon_days: Annotated[int | None, typer.Option(min=1, max=730)] = None,
+    as_of: AsOf = None,
+    store: StoreUrl = None,
+) -> None:
+    """Fit, judge and register a release of the four models."""
+    from training.train import train as run
+
+    settings = _settings(store, horizon_days=horizon_days)
+    with showing() as tell:
+        made = run(_open(settings), settings, as_of=_instant(as_of, settings), progress=tell)
+    _say(made.table())
+    _say(f"release {made.id} is registered as challenger; regulars promote puts it to work")
+
+
+@app.command()
+def promote(
+    release: Annotated[str | None, typer.Option(metavar="ID", help="The newest, unless named.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Whatever the verdict says.")] = False,
+    store: StoreUrl = None,
+) -> None:
+    """Make a release the champion, if its verdict allows it."""
+    from training.promote import promote as run
+
+    verdict = run(_settings(store), release, force=force)
+    _say(f"release {verdict.release} is champion")
+
+
+@app.command()
+def retrain(
+    orders: Orders = None,
+    preset: Preset = None,
+    columns: Columns = None,
+    events: Events = None,
+    customers: Customers = None,
+    products: Products = None,
+    rejects: Rejects = None,
+    store: StoreUrl = None,
+) -> None:
+    """Import what is new, train, gate and promote in one run that can be repeated."""
+    from training.promote import retrain as run
+
+    settings = _settings(store)
+    opened = _open(settings)
+    if orders or events or customers or products:
+        _import(settings, opened, orders, preset, columns, events, customers, products, rejects)
+    with showing() as tell:
+        _say(str(run(opened, settings, progress=tell)))
+
+
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 3000,
+    workers: Annotated[int, typer.Option(min=1)] = 1,
+    clock: Annotated[str | None, typer.Option(metavar="now|data|DATE")] = None,
+    host: Annotated[str, typer.Option(help="Anything but loopback needs API keys.")] = "127.0.0.1",
+    store: StoreUrl = None,
+) -> None:
+    """Answer over HTTP from the champion release."""
+    from service.start import serve as run
+
+    run(_settings(store, clock=clock), host=host, port=port, workers=workers)
+
+
+@app.command()
+def score(
+    out: Annotated[str, typer.Option(metavar="FILE_OR_URL", help="Parquet or CSV file.")],
+    as_of: AsOf = None,
+    since: Annotated[str | None, typer.Option(metavar="DATE", help="Only customers with news since then.")] = None,
+    store: StoreUrl = None,
+) -> None:
+    """Write the champion's answers on every customer to a file."""
+    from service.batch import score as run
+
+    settings = _settings(store)
+    with showing() as tell:
+        done = run(settings, out, as_of=_instant(as_of, settings), since=_instant(since, settings), progress=tell)
+    _say(str(done))
+
+
+@app.command()
+def retain(
+    days: Annotated[int, typer.Option(min=1, help="Lines and events older than this are deleted.")],
+    store: StoreUrl = None,
+) -> None:
+    """Forget what is older than a number of days."""
+    _say(f"{_open(_settings(store)).retain(days):,} rows deleted")
+
+
+@app.command()
+def erase(customer: str, store: StoreUrl = None) -> None:
+    """Erase a person from the store for good."""
+    from histories.errors import BadInput
+
+    if not _open(_settings(store)).erase(customer):
+        raise BadInput("nothing is held on this customer")
+    _say("erased")
+
+
+@keys_app.command(name="add")
+def add_key(
+    scope: Annotated[list[str], typer.Option(help="predict, ingest, privacy or admin; may be repeated.")],
+    name: Annotated[str, typer.Option(help="What the key is for.")] = "",
+    store: StoreUrl = None,
+) -> None:
+    """Make a key and print it: the only time it is seen."""
+    from service.keys import add
+
+    _say(add(_open(_settings(store)), scope, name))
+
+
+@keys_app.command(name="list")
+def list_keys(store: StoreUrl = None) -> None:
+    """Ids, scopes and names of the keys."""
+    from service.keys import every
+
+    for key in every(_open(_settings(store))):
+        _say(f"{key.id}  {','.join(sorted(key.scopes))}  {key.name}")
+
+
+@keys_app.command(name="revoke")
+def revoke_key(key: Annotated[str, typer.Argument(metavar="ID")], store: StoreUrl = None) -> None:
+    """Refuse a key from now on."""
+    from histories.errors import BadInput
+    from service.keys import revoke
+
+    if not revoke(_open(_settings(store)), key):
+        raise BadInput("there is no key with this id; regulars keys list shows them")
+    _say("revoked")
+
+
+def _import(
+    settings: Settings,
+    store: Store,
+    orders: str | None,
+    preset: str | None,
+    columns: str | None,
+    events: str | None,
+    customers: str | None,
+    products: str | None,
+    rejects: Path | None,
+) -> None:
+    from histories.importer import import_files
+
+    with showing() as tell:
+        report = import_files(
+            store,
+            settings,
+            orders=orders,
+            events=events,
+            customers=customers,
+            products=products,
+            preset=preset,
+            columns=columns,
+            rejects=rejects,
+            progress=tell,
+        )
+    _say(str(report))
+
+
+def _settings(store: str | None, **given: Any) -> Settings:
+    """The settings, with what the command line says in place of them, and URLs that mean the same from any folder."""
+    from histories.settings import Settings
+
+    settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    urls = {"store": absolute(store or settings.store), "tracking_uri": absolute(settings.tracking_uri)}
+    return settings.model_copy(update=urls)
+
+
+def absolute(url: str) -> str:
+    """A SQLite URL with a relative path, as one from the root; others as they are."""
+    scheme, mark, path = url.partition(":///")
+    if scheme.split("+")[0] != "sqlite" or not path or path.startswith((":memory:", "/")):
+        return url
+    return f"{scheme}{mark}{Path(path).absolute()}"
+
+
+def _open(settings: Settings) -> Store:
+    from histories.store import Store
+
+    return Store.open(settings.store, settings)
+
+
+def _instant(text: str | None, settings: Settings) -> int | None:
+    from histories.clock import parse_as_of
+
+    return parse_as_of(text, settings.timezone) if text else None
+
+
+def _say(text: str) -> None:
+    typer.echo(text)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; returns the exit code. Whatever goes wrong is one line on stderr."""
+    debug = "--debug" in arguments
+    try:
+        code = app([each for each in arguments if each != "--debug"], prog_name="regulars", standalone_mode=False)
+    except (typer.Abort, KeyboardInterrupt):
+        code = INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the edge of the program: every error ends in a line and a code
+        if debug:
+            traceback.print_exc()
+        code, text = _verdict(error)
+        if text:
+            typer.echo(f"regulars: {text}", err=True)
+        return code
+    if code == INTERRUPTED:
+        typer.echo("regulars: interrupted", err=True)
+    return code if isinstance(code, int) else DONE
+
+
+def _verdict(error: Exception) -> tuple[int, str]:
+    """Exit code and line for an error; no line where its own words are shown already."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()  # type: ignore[attr-defined]
+        return BAD_INPUT, ""
+    if hasattr(error, "format_message"):  # how typer says that a command line makes no sense
+        return BAD_INPUT, f"{_line(error.format_message())} (--help shows what would be accepted)"
+    if type(error).__name__ == "Refused":
+        return REFUSED, _line(str(error))
+    if hasattr(error, "errors") and isinstance(error, ValueError):  # pydantic: settings
+        first = error.errors()[0]
+        return BAD_INPUT, f"setting {'.'.join(map(str, first['loc']))}: {_line(first['msg'])}"
+    if isinstance(error, ValueError):
+        return BAD_INPUT, _line(str(error))
+    return UNEXPECTED, f"unexpected {type(error).__name__}: {_line(str(error))} (--debug shows where)"
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split()) or "no reason given"
+
+
+def main() -> None:
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()
