@@ -65,8 +65,8 @@ def _offsets(customer: NDArray, customers: int) -> NDArray[np.int64]:
 
 
 def _kinds(quantity: NDArray, unit_price: NDArray) -> NDArray[np.int8]:
-    kind = np.where(unit_price == 0, FREE, PURCHASE)
-    return np.where(quantity < 0, RETURN, kind).astype(np.int8)
+    paid = (quantity > 0) & ~(unit_price <= 0)  # an unknown price (nan) is an amount-only file: every line counts
+    return np.where(quantity < 0, RETURN, np.where(paid, PURCHASE, FREE)).astype(np.int8)
 
 
 def _order_codes(customer: NDArray, order_id: NDArray, day: NDArray, offsets: NDArray) -> NDArray[np.int32]:
