@@ -14,6 +14,7 @@ from histories.history import EVENT_KINDS, NEVER, PURCHASE, RETURN, Events, Hist
 from training.metrics import auc
 
 _MOST_GAIN = 0.5
+_LEAST_GAIN = 0.05  # an attribute of less cannot lift anything by much
 _MOST_LIFT = 0.1  # of AUC, by one attribute over the same model without it
 _FEWEST_ROWS = 100  # a probe of fewer says nothing
 _MOST_ROWS = 20_000
@@ -155,13 +156,13 @@ def _probe(rows: Labelled, attributes: Collection[str], allowed: Collection[str]
     share = gain / max(gain.sum(), 1e-12)
     for column in np.argsort(-share):
         name = rows.names[column]
-        if name not in attributes or _source(name) in allowed or name in allowed or share[column] < 0.05:
+        if name not in attributes or _source(name) in allowed or share[column] < _LEAST_GAIN:
             continue
         without, _ = _fit(rows.X, label, [c for c in every if c != column])
         if share[column] > _MOST_GAIN or whole - without > _MOST_LIFT:
             raise Refused(
-                f"attribute {name} tells the outcome: {share[column]:.0%} of the gain at {to_text(rows.as_of[0])}, "
-                f"AUC {whole:.3f} with it and {without:.3f} without; remove it, or name it in allowed_attributes"
+                f"attribute {_source(name)} tells the outcome: {share[column]:.0%} of the gain at {to_text(rows.as_of[0])}, "
+                f"AUC {whole:.3f} with it and {without:.3f} without; leave it out, or name it in the setting allowed_attributes"
             )
     leading = int(share.argmax())
     return {rows.names[leading]: float(share[leading])} if share[leading] > _MOST_GAIN else {}
@@ -175,6 +176,6 @@ def _fit(X: NDArray[np.float32], label: NDArray, columns: list[int]) -> tuple[fl
     return auc(label[half:], forecast), model.feature_importance("gain")
 
 
-def _source(name: str) -> str:
-    """The attribute behind a column: an encoder may write attribute_<name>, or <name>=<value>."""
-    return name.removeprefix("attribute_").partition("=")[0]
+def _source(column: str) -> str:
+    """The attribute behind a column."""
+    return column.removeprefix("attr_")

@@ -195,7 +195,6 @@ class Run:
     def __init__(self, tracker: Tracker, run_id: str) -> None:
         self.tracker, self.client, self.run_id = tracker, tracker.client, run_id
         self._logged_models: list[str] = []
-        self._new_names: list[str] = []
 
     def log(self, params: Mapping[str, object], tags: Mapping[str, str]) -> None:
         mlflow.log_params(dict(params))
@@ -226,22 +225,27 @@ class Run:
         every = {**tags, "release": release}
         mlflow.set_tags(every)
         versions = {name: self._new_version(name, logged[name], every) for name in MODELS}
-        for name in MODELS:
-            self.client.set_registered_model_alias(name, CHALLENGER, versions[name])
+        self._alias_challenger(versions)
         return Release(release, self.run_id, versions, every)
 
     def undo(self) -> None:
-        """Take back every registration of this run, and registered models that are left without a version."""
+        """Take back every registration of this run: the challenger is the newest whole release again."""
         for found in self.tracker.versions_of(self.run_id):
             self.client.delete_model_version(found.name, found.version)
-            if found.name in self._new_names or not self.client.search_model_versions(f"name = '{found.name}'"):
+            if not self.client.search_model_versions(f"name = '{found.name}'"):
                 self.client.delete_registered_model(found.name)
         for model_id in self._logged_models:
             self.client.delete_logged_model(model_id)
+        if newest := self.tracker.newest():
+            self._alias_challenger(newest.versions)
+
+    def _alias_challenger(self, versions: Mapping[str, str]) -> None:
+        for name in MODELS:
+            self.client.set_registered_model_alias(name, CHALLENGER, versions[name])
 
     def _log_model(self, name: str, folder: Path, example: Example) -> str:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "(?s).*input example was not provided")  # the signature says as much
+            warnings.filterwarnings("ignore", module="mlflow")  # asks for examples; the signature says as much
             info = mlflow.pyfunc.log_model(
                 name=name,
                 loader_module=LOADER,
@@ -255,7 +259,6 @@ class Run:
     def _new_version(self, name: str, model_id: str, tags: Mapping[str, str]) -> str:
         if not self.client.search_registered_models(f"name = '{name}'"):
             self.client.create_registered_model(name)
-            self._new_names.append(name)
         made = self.client.create_model_version(
             name, f"models:/{model_id}", run_id=self.run_id, tags=dict(tags), model_id=model_id
         )
