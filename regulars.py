@@ -178,8 +178,15 @@ def score(
 
     settings = _settings(store)
     with showing() as tell:
-        done = run(settings, out, as_of=_instant(as_of, settings), since=_instant(since, settings), progress=tell)
-    _say(str(done))
+        done = run(
+            _open(settings),
+            settings,
+            out,
+            as_of=as_of,
+            since=since,
+            progress=lambda scored: tell("customers scored", scored, 0),
+        )
+    _say(f"{done.customers:,} customers scored by release {done.release} into {done.out} in {done.seconds:.1f} s")
 
 
 @app.command()
@@ -323,7 +330,7 @@ def _verdict(error: Exception) -> tuple[int, str]:
         return BAD_INPUT, f"{_line(error.format_message())} (--help shows what would be accepted)"
     if type(error).__name__ == "Refused":
         return REFUSED, _line(str(error))
-    if hasattr(error, "errors") and isinstance(error, ValueError):  # pydantic: settings
+    if isinstance(error, ValueError) and hasattr(error, "errors"):  # pydantic: settings
         first = error.errors()[0]
         return BAD_INPUT, f"setting {'.'.join(map(str, first['loc']))}: {_line(first['msg'])}"
     if isinstance(error, ValueError):
