@@ -83,3 +83,15 @@ def _transitions(zone: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         starts.append(high)
         offsets.append(offset(high))
     return np.array(starts, dtype=np.int64), np.array(offsets, dtype=np.int64)
+
+
+def from_local(local: NDArray[np.int64], zone: str) -> NDArray[np.int64]:
+    """Instants of what the shop's clocks showed, as datetime does with fold=0.
+
+    A time shown twice (clocks went back) is the first of the two; one never shown (clocks went forward) moves
+    on by the gap.
+    """
+    starts, offsets = _transitions(zone)
+    # A new offset holds from the later of the two readings at its start: before it, the old one was still showing.
+    first_reading = starts[1:] + np.maximum(offsets[1:], offsets[:-1])
+    return local - offsets[np.searchsorted(first_reading, local, side="right")]

@@ -1,0 +1,343 @@
+"""The history store: one shop's lines, events, customers and products in SQLite or PostgreSQL."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from histories import incoming, privacy, reading, writing
+from histories.columns import EVENTS, ORDERS, complete, table
+from histories.errors import BadInput
+from histories.history import Catalog, History
+from histories.incoming import Added
+from histories.settings import Settings
+from histories.tables import ATTRIBUTES, CUSTOMERS, LABELS, PENDING, PRODUCTS, open_engine
+
+DOMAINS = ("channel", "category", "event", "campaign")
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What all customers share, as of one products_version."""
+
+    version: int
+    catalog: Catalog
+    labels: Mapping[str, tuple[str, ...]]
+    attributes: Mapping[str, str]  # name: number or text
+
+
+class Store:
+    """Open with Store.open. Reads may come from any thread; each write is one durable transaction."""
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        self.engine = engine
+        self.settings = settings
+        self._local = threading.local()
+        self._shared_now: _Shared | None = None
+
+    @classmethod
+    def open(cls, url: str, settings: Settings) -> Store:
+        """Creates the schema when missing. Raises BadInput for one that cannot be opened, or of another zone or currency."""
+        store = cls(open_engine(url), settings)
+        for name in ("timezone", "currency"):
+            known = store._meta(name)
+            if known and name in settings.model_fields_set and getattr(settings, name) not in ("", known):
+                raise BadInput(f"{name}: this store was filled with {known}; leave the setting out or import anew")
+        return store
+
+    def close(self) -> None:
+        self._local = threading.local()
+        self.engine.dispose()
+
+    @property
+    def zone(self) -> str:
+        """IANA name of the shop's zone: fixed by the first import, the settings' until then."""
+        return self._meta("timezone") or self.settings.timezone
+
+    @property
+    def currency(self) -> str:
+        return self._meta("currency") or self.settings.currency
+
+    # Writing
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction, durable on leaving; raises BadInput where the database refuses (full, locked, gone)."""
+        try:
+            with self.engine.execution_options(write=True).begin() as connection:
+                yield connection
+                writing.bump(connection, "version")
+        except sa.exc.OperationalError as error:
+            raise BadInput(f"the store could not be written and is as before: {error.orig}") from None
+
+    def add(
+        self,
+        orders: pa.Table | None = None,
+        events: pa.Table | None = None,
+        customers: pa.Table | None = None,
+        products: pa.Table | None = None,
+        *,
+        now: int,
+    ) -> Added:
+        """Canonical tables (columns.py) in one transaction. Without recorded_at, a row was learned of `now` (us)."""
+        added = Added()
+        with self.writing() as connection:
+            gate = incoming.Gate.of(connection, self.settings)
+            self.fix_zone(connection)
+            if products is not None:
+                writing.update_products(connection, products.to_pylist())
+            if customers is not None:
+                incoming.add_customers(connection, customers.to_pylist(), gate)
+            if orders is not None:
+                rates = incoming.Rates(self.currency, self.settings.rates)
+                added += incoming.add_orders(connection, complete(orders, ORDERS), gate, rates, now)
+            if events is not None:
+                added += incoming.add_events(connection, complete(events, EVENTS), gate, now)
+        return added
+
+    def fix_zone(self, connection: Connection, zone: str | None = None, currency: str | None = None) -> None:
+        """Keeps the zone (and currency) that the first write uses for all that follow."""
+        for name, value in (
+            ("timezone", zone or self.settings.timezone),
+            ("currency", currency or self.settings.currency),
+        ):
+            if value and writing.meta(connection, name) is None:
+                writing.set_meta(connection, name, value)
+
+    def upsert_products(self, rows: Sequence[Mapping[str, object]]) -> int:
+        """Name, category, price and stock of products, by product_id; keys left out keep their value."""
+        with self.writing() as connection:
+            return writing.update_products(connection, rows)
+
+    # Reading
+
+    def history(self, *, purpose: str | None = None) -> History:
+        """Everybody, sorted by customer_id; with a purpose, only those who allow it."""
+        with self._reading() as connection:
+            found = self._customers(connection, purpose)
+            return self._history(connection, found, None)
+
+    def chunks(self, size: int, *, purpose: str | None = None) -> Iterator[History]:
+        """The same in pieces of `size` customers, of one state of the store, in constant memory."""
+        with self._reading() as connection:
+            last: str | None = None
+            while True:
+                which = sa.select(CUSTOMERS.c.customer_id).order_by(CUSTOMERS.c.customer_id).limit(size)
+                if last is not None:
+                    which = which.where(CUSTOMERS.c.customer_id > last)
+                ids = list(connection.execute(which).scalars())
+                if not ids:
+                    return
+                last = ids[-1]
+                found = self._customers(connection, purpose, (ids[0], last))
+                if found:
+                    yield self._history(connection, found, (ids[0], last))
+
+    def history_of(self, customer_id: str) -> History | None:
+        """One customer by id or alias, None when unknown: the online path."""
+        shared = self._shared()
+        with self._quick() as cursor:
+            found = self._find(cursor, customer_id)
+            if found is None:
+                return None
+            cursor.execute(self._sql(reading.LINES_SQL + " WHERE customer = ?"), (found[0],))
+            lines = reading.read_arrays(cursor, reading.LINE_COLUMNS)
+            cursor.execute(self._sql(reading.EVENTS_SQL + " WHERE customer = ?"), (found[0],))
+            events = reading.read_arrays(cursor, reading.EVENT_COLUMNS)
+        for rows in (lines, events):
+            rows["customer"] = np.zeros(len(rows["customer"]), dtype=np.int64)
+        attributes = reading.attribute_arrays([found[2]], shared.attributes)
+        return reading.build([found[1]], attributes, lines, events, shared.catalog, shared.labels, self._fixed_zone())
+
+    def history_from(self, orders: Sequence[Mapping[str, object]]) -> History:
+        """Order lines of one request, of nobody in the store, against this store's catalog."""
+        shared = self._shared()
+        lines = complete(table(orders, ORDERS, self.zone), ORDERS)
+        rows = incoming.stateless_rows(lines, shared.catalog.code_of, shared.labels["channel"])
+        nobody = reading.attribute_arrays([None], shared.attributes)
+        events = {name: np.empty(0, dtype=dtype) for name, dtype in reading.EVENT_COLUMNS}
+        return reading.build([""], nobody, rows, events, shared.catalog, shared.labels, self.zone)
+
+    def catalog(self) -> Catalog:
+        """All products; remembered until they change."""
+        return self._shared().catalog
+
+    def products_version(self) -> int:
+        return int(self._meta("products_version") or 0)
+
+    def version(self) -> int:
+        """Grows with every committed write, whoever makes it."""
+        return int(self._meta("version") or 0)
+
+    def span(self, now: int | None = None) -> tuple[int, int] | None:
+        """First and newest occurred_at (us) of order lines that are not in the future; None without any."""
+        moment = time.time_ns() // 1000 if now is None else now
+        known = json.loads(self._meta("span") or "null")
+        with self._reading() as connection:
+            due = sa.select(PENDING.c.occurred_at).where(PENDING.c.occurred_at <= moment)
+            instants = [*(known or ()), *connection.execute(due).scalars()]
+        return (min(instants), max(instants)) if instants else None
+
+    def digest(self) -> str:
+        """Hex digest of all lines and events by customer: equal for equal data, however it came."""
+        low, high = "{0} & 4294967295", "({0} >> 32) & 4294967295"
+        total = hashlib.blake2b(digest_size=16)
+        with self._reading() as connection:
+            for name, key in (("lines", "line_id"), ("events", "event_id")):
+                sums = f"SUM({low.format(key)}), SUM({high.format(key)})"
+                text = (
+                    f"SELECT c.customer_id, COUNT(*), {sums} FROM {name} JOIN customers c ON c.key = customer "
+                    "GROUP BY c.customer_id ORDER BY c.customer_id"
+                )
+                for customer_id, *numbers in connection.exec_driver_sql(text):
+                    total.update(f"{name}\x1f{customer_id}\x1f{[int(n) for n in numbers]}\x1e".encode())
+        return total.hexdigest()
+
+    def customer_ids(self) -> list[str]:
+        with self._reading() as connection:
+            return list(
+                connection.execute(sa.select(CUSTOMERS.c.customer_id).order_by(CUSTOMERS.c.customer_id)).scalars()
+            )
+
+    def counts(self) -> dict[str, int]:
+        """Rows of each table."""
+        names = ("customers", "lines", "events", "products")
+        with self._reading() as connection:
+            return {name: connection.exec_driver_sql(f"SELECT COUNT(*) FROM {name}").scalar_one() for name in names}
+
+    # Persons
+
+    def consent(self, customer_id: str) -> dict[str, bool]:
+        """What a customer allows, by purpose; the setting's default where nothing was said, and for strangers."""
+        with self._quick() as cursor:
+            found = self._find(cursor, customer_id)
+        return privacy.full_consent(found[3] if found else None, self.settings.consent)
+
+    def set_consent(self, customer_id: str, consent: Mapping[str, bool]) -> bool:
+        """False when the customer is unknown."""
+        with self.writing() as connection:
+            return privacy.set_consent(connection, self.settings, customer_id, consent)
+
+    def export(self, customer_id: str) -> dict[str, Any] | None:
+        """All that is held on a person; None when unknown."""
+        with self.writing() as connection:
+            return privacy.export(connection, self.settings, customer_id)
+
+    def erase(self, customer_id: str) -> bool:
+        """Forgets a person for good; False when unknown. Needs settings.erasure_key."""
+        with self.writing() as connection:
+            return privacy.erase(connection, self.settings, customer_id)
+
+    def retain(self, days: int, *, now: int) -> int:
+        """Deletes lines and events older than `days` before now (us), and who is then empty; returns rows gone."""
+        with self.writing() as connection:
+            return privacy.retain(connection, self.settings, days, now)
+
+    # Inside
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        try:
+            with self.engine.begin() as connection:
+                yield connection
+        except sa.exc.OperationalError as error:
+            raise BadInput(f"the store could not be read: {error.orig}") from None
+
+    @contextmanager
+    def _quick(self) -> Iterator[Any]:
+        """A bare cursor on this thread's own connection: SQLAlchemy's layers cost more than the read itself."""
+        raw = getattr(self._local, "raw", None)
+        if raw is None:
+            raw = self._local.raw = self.engine.raw_connection()
+        cursor = raw.cursor()
+        try:
+            cursor.execute("BEGIN") if self.engine.dialect.name == "sqlite" else None
+            yield cursor
+        finally:
+            raw.rollback()
+            cursor.close()
+
+    def _sql(self, text: str) -> str:
+        return text if self.engine.dialect.paramstyle == "qmark" else text.replace("?", "%s")
+
+    def _meta(self, name: str) -> str | None:
+        with self._quick() as cursor:
+            cursor.execute(self._sql("SELECT value FROM meta WHERE name = ?"), (name,))
+            row = cursor.fetchone()
+        return row[0] if row else None
+
+    def _fixed_zone(self) -> str:
+        zone = getattr(self._local, "zone", None)
+        if zone is None:
+            zone = self._meta("timezone")
+            self._local.zone = zone
+        return zone or self.settings.timezone
+
+    def _find(self, cursor: Any, customer_id: str) -> tuple | None:
+        """Row (key, customer_id, attributes, consent) of an id or alias."""
+        columns = "SELECT key, customer_id, attributes, consent FROM customers "
+        cursor.execute(self._sql(columns + "WHERE customer_id = ?"), (customer_id,))
+        row = cursor.fetchone()
+        if row is None:
+            by_alias = "WHERE key = (SELECT customer FROM aliases WHERE alias = ?)"
+            cursor.execute(self._sql(columns + by_alias), (customer_id,))
+            row = cursor.fetchone()
+        return row
+
+    def _shared(self) -> _Shared:
+        version = self.products_version()
+        if self._shared_now is None or self._shared_now.version != version:
+            self._shared_now = self._read_shared()
+        return self._shared_now
+
+    def _read_shared(self) -> _Shared:
+        with self._reading() as connection:
+            version = int(writing.meta(connection, "products_version") or 0)
+            rows = connection.execute(sa.select(PRODUCTS).order_by(PRODUCTS.c.code)).all()
+            named = connection.execute(sa.select(LABELS.c.domain, LABELS.c.name).order_by(LABELS.c.code)).all()
+            attributes = connection.execute(sa.select(ATTRIBUTES.c.name, ATTRIBUTES.c.kind).order_by(ATTRIBUTES.c.name))
+            labels = {domain: tuple(name for where, name in named if where == domain) for domain in DOMAINS}
+            catalog = reading.catalog_of([tuple(row) for row in rows], labels["category"])
+            return _Shared(version, catalog, labels, dict(attributes.tuples().all()))
+
+    def _customers(
+        self, connection: Connection, purpose: str | None, between: tuple[str, str] | None = None
+    ) -> list[tuple]:
+        which = sa.select(CUSTOMERS.c.key, CUSTOMERS.c.customer_id, CUSTOMERS.c.attributes, CUSTOMERS.c.consent)
+        if between:
+            which = which.where(CUSTOMERS.c.customer_id.between(*between))
+        rows = connection.execute(which.order_by(CUSTOMERS.c.customer_id))
+        return [tuple(row) for row in rows if reading.allowed(row[3], purpose, self.settings.consent)]
+
+    def _history(self, connection: Connection, found: list[tuple], between: tuple[str, str] | None) -> History:
+        shared = self._shared()
+        keys, ids, texts = [row[0] for row in found], [row[1] for row in found], [row[2] for row in found]
+        lines = self._rows(connection, reading.LINES_SQL, reading.LINE_COLUMNS, keys, between)
+        events = self._rows(connection, reading.EVENTS_SQL, reading.EVENT_COLUMNS, keys, between)
+        attributes = reading.attribute_arrays(texts, shared.attributes)
+        return reading.build(ids, attributes, lines, events, shared.catalog, shared.labels, self.zone)
+
+    def _rows(
+        self, connection: Connection, text: str, spec: reading.Spec, keys: list[int], between: tuple[str, str] | None
+    ) -> reading.Arrays:
+        inside = " WHERE customer IN (SELECT key FROM customers WHERE customer_id BETWEEN ? AND ?)" if between else ""
+        stream = connection.execution_options(stream_results=True)
+        result = stream.exec_driver_sql(self._sql(text + inside), between or ())
+        rows = reading.read_arrays(result.cursor, spec)
+        result.close()
+        place = reading.positions(keys, rows["customer"])
+        if (place < 0).any():  # customers who do not allow this purpose
+            rows = {name: values[place >= 0] for name, values in rows.items()}
+            place = place[place >= 0]
+        return rows | {"customer": place}

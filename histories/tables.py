@@ -1,0 +1,188 @@
+"""The tables of the history store, and how a database is opened: one schema for SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy import BigInteger, Boolean, Column, Double, Integer, MetaData, PrimaryKeyConstraint, Table, Text
+from sqlalchemy.engine import Engine, make_url
+
+from histories.errors import BadInput
+
+_METADATA = MetaData()
+_KEY = Text().with_variant(Text(collation="C"), "postgresql")  # bytes decide the order, as in SQLite
+
+META = Table("meta", _METADATA, Column("name", Text, primary_key=True), Column("value", Text, nullable=False))
+CUSTOMERS = Table(
+    "customers",
+    _METADATA,
+    Column("key", BigInteger, primary_key=True, autoincrement=False),
+    Column("customer_id", _KEY, nullable=False, unique=True),
+    Column("attributes", Text),  # JSON object
+    Column("consent", Text),  # JSON object, purpose: bool
+)
+ALIASES = Table(
+    "aliases",
+    _METADATA,
+    Column("alias", Text, primary_key=True),
+    Column("customer", BigInteger, nullable=False, index=True),
+)
+ATTRIBUTES = Table(
+    "attributes",
+    _METADATA,
+    Column("name", Text, primary_key=True),
+    Column("kind", Text, nullable=False),  # number or text: fixed by the first import
+)
+PRODUCTS = Table(
+    "products",
+    _METADATA,
+    Column("code", Integer, primary_key=True, autoincrement=False),  # dense, append-only
+    Column("product_id", Text, nullable=False, unique=True),
+    Column("name", Text),
+    Column("category", Integer),  # label
+    Column("price", Double),  # list price
+    Column("paid", Double),  # latest price paid, where no list price is known
+    Column("in_stock", Boolean, nullable=False),
+    Column("sellable", Boolean, nullable=False),
+)
+LABELS = Table(
+    "labels",
+    _METADATA,
+    Column("domain", Text),  # channel, category, event, campaign
+    Column("code", Integer),  # dense within its domain, append-only
+    Column("name", Text, nullable=False),
+    PrimaryKeyConstraint("domain", "code"),
+)
+# Both big tables are clustered by customer, so that one customer's rows are one read. Instants are us in UTC.
+LINES = Table(
+    "lines",
+    _METADATA,
+    Column("customer", BigInteger, nullable=False),
+    Column("occurred_at", BigInteger, nullable=False),
+    Column("line_id", BigInteger, nullable=False),  # identity.line_ids
+    Column("recorded_at", BigInteger, nullable=False),
+    Column("order_id", Text),
+    Column("product", Integer, nullable=False),  # -1 without one
+    Column("channel", Integer, nullable=False),  # -1 without one
+    Column("quantity", Double, nullable=False),
+    Column("unit_price", Double),  # null where only an amount is known
+    Column("amount", Double, nullable=False),
+    Column("discount", Double, nullable=False),
+    PrimaryKeyConstraint("customer", "occurred_at", "line_id"),
+    sqlite_with_rowid=False,
+)
+EVENTS = Table(
+    "events",
+    _METADATA,
+    Column("customer", BigInteger, nullable=False),
+    Column("occurred_at", BigInteger, nullable=False),
+    Column("event_id", BigInteger, nullable=False),
+    Column("recorded_at", BigInteger, nullable=False),
+    Column("kind", Integer, nullable=False),  # label
+    Column("product", Integer, nullable=False),
+    Column("channel", Integer, nullable=False),
+    Column("campaign", Integer, nullable=False),
+    Column("value", Double),
+    PrimaryKeyConstraint("customer", "occurred_at", "event_id"),
+    sqlite_with_rowid=False,
+)
+PENDING = Table(  # instants of lines dated in the future when they came
+    "pending", _METADATA, Column("occurred_at", BigInteger, primary_key=True, autoincrement=False)
+)
+TOMBSTONES = Table("tombstones", _METADATA, Column("hash", Text, primary_key=True))
+AUDIT = Table(
+    "audit",
+    _METADATA,
+    Column("seq", Integer, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", Text),  # keyed hash of the person, null for an action on all
+)
+# Ids given by the shop name a line whatever else changes; derived ones (negative) are unique in their key.
+sa.Index(
+    "lines_given", LINES.c.line_id, unique=True, sqlite_where=LINES.c.line_id > 0, postgresql_where=LINES.c.line_id > 0
+)
+sa.Index(
+    "events_given",
+    EVENTS.c.event_id,
+    unique=True,
+    sqlite_where=EVENTS.c.event_id > 0,
+    postgresql_where=EVENTS.c.event_id > 0,
+)
+
+BUSY_SECONDS = 30
+_PRAGMAS = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}",
+    "PRAGMA cache_size = -65536",
+    "PRAGMA mmap_size = 1073741824",
+    "PRAGMA temp_store = MEMORY",
+)
+_APPEND_ONLY = """
+CREATE TRIGGER IF NOT EXISTS audit_{verb} BEFORE {verb} ON audit
+BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END
+"""
+
+
+def open_engine(url: str) -> Engine:
+    """An engine whose transactions take the write lock at once when marked `write`; creates missing tables."""
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "sqlite":
+            _prepare_file(parsed.database)
+        elif parsed.drivername == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        engine = sa.create_engine(parsed)
+        if engine.dialect.name == "sqlite":
+            _tune_sqlite(engine)
+        create_tables(engine)
+    except sa.exc.NoSuchModuleError:
+        raise BadInput("store: use sqlite:///FILE or postgresql://USER@HOST/DATABASE") from None
+    except sa.exc.ArgumentError:
+        raise BadInput("store: not a URL; use sqlite:///FILE or postgresql://USER@HOST/DATABASE") from None
+    except sa.exc.DBAPIError as error:
+        raise BadInput(f"store {parsed.render_as_string()} cannot be opened: {_first_line(error)}") from None
+    except ModuleNotFoundError as error:
+        raise BadInput(f"store: {error.name} is not installed; install regulars[postgres]") from None
+    return engine
+
+
+def create_tables(engine: Engine) -> None:
+    if "audit" in sa.inspect(engine).get_table_names():
+        return
+    with engine.execution_options(write=True).begin() as connection:
+        _METADATA.create_all(connection)
+        if engine.dialect.name == "sqlite":
+            for verb in ("UPDATE", "DELETE"):
+                connection.exec_driver_sql(_APPEND_ONLY.format(verb=verb))
+
+
+def _prepare_file(database: str | None) -> None:
+    if not database or database == ":memory:":
+        raise BadInput("store: SQLite needs a file, as in sqlite:///data/regulars.db")
+    path = Path(database)
+    if path.is_dir():
+        raise BadInput(f"store {database}: is a directory; name a file")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"store {database}: {error.strerror}") from None
+
+
+def _tune_sqlite(engine: Engine) -> None:
+    @sa.event.listens_for(engine, "connect")
+    def _connect(raw, _record):  # type: ignore[no-untyped-def]
+        raw.isolation_level = None  # transactions begin where SQLAlchemy says, not where the driver guesses
+        for pragma in _PRAGMAS:
+            raw.execute(pragma)
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection):  # type: ignore[no-untyped-def]
+        write = connection.get_execution_options().get("write")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def _first_line(error: sa.exc.DBAPIError) -> str:
+    return (str(error.orig).splitlines() or ["no reason given"])[0]
