@@ -1,0 +1,84 @@
+"""Baskets: what each customer bought per shop-local day, as nested sorted arrays."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from histories.compiled import compiled, piece
+from histories.history import PURCHASE, Lines
+
+
+class Baskets(NamedTuple):
+    """Customer c owns baskets start[c]:start[c + 1]; basket b owns lines item_start[b]:item_start[b + 1].
+
+    A basket is a purchase day with at least one indexed product; a product is in it once. A NamedTuple,
+    because compiled code takes it as it is.
+    """
+
+    start: NDArray[np.int64]  # (customers + 1,)
+    day: NDArray[np.int32]  # (baskets,) shop-local days since 1970-01-01, rising within a customer
+    item_start: NDArray[np.int64]  # (baskets + 1,)
+    item: NDArray[np.int32]  # index of the product, see visible_baskets
+    units: NDArray[np.float32]  # quantity of that product on that day
+    amount: NDArray[np.float32]  # money for it, shop currency
+
+    def __len__(self) -> int:
+        return len(self.start) - 1
+
+
+def visible_baskets(lines: Lines, as_of: int, index_of: NDArray[np.int32], *, live: bool = False) -> Baskets:
+    """Purchases known at `as_of` (inclusive; by both clocks unless live) and not void by then.
+
+    `index_of[code]` is the number a product gets in `item`, negative for products to leave out.
+    """
+    known = (lines.kind, lines.occurred_at, lines.recorded_at, lines.voided_at)
+    bought = (lines.local_day, lines.product, lines.quantity, lines.amount)
+    return Baskets(*_collect(lines.offsets, known, bought, as_of, live, index_of))
+
+
+@piece
+def _counts(line, known, as_of, live):  # type: ignore[no-untyped-def]
+    kind, occurred_at, recorded_at, voided_at = known
+    if kind[line] != PURCHASE or occurred_at[line] > as_of or voided_at[line] <= as_of:
+        return False
+    return live or recorded_at[line] <= as_of
+
+
+@compiled
+def _collect(offsets, known, bought, as_of, live, index_of):  # type: ignore[no-untyped-def]
+    local_day, product, quantity, amount = bought
+    size = len(product)
+    start = np.zeros(len(offsets), np.int64)
+    day, item_start = np.empty(size, np.int32), np.empty(size + 1, np.int64)
+    item, units, money = np.empty(size, np.int32), np.empty(size, np.float32), np.empty(size, np.float32)
+    highest = -1
+    for line in range(size):
+        if product[line] >= 0:
+            highest = max(highest, index_of[product[line]])
+    # Where each product was last put. Never cleared: an entry holds only if that place agrees (a sparse set).
+    place = np.empty(highest + 1, np.int64)
+    baskets = placed = 0
+    for customer in range(len(offsets) - 1):
+        first = baskets
+        for line in range(offsets[customer], offsets[customer + 1]):
+            index = index_of[product[line]] if product[line] >= 0 else -1
+            if index < 0 or not _counts(line, known, as_of, live):
+                continue
+            if baskets == first or day[baskets - 1] != local_day[line]:
+                day[baskets] = local_day[line]
+                item_start[baskets] = placed
+                baskets += 1
+            at = place[index]
+            if not (item_start[baskets - 1] <= at < placed and item[at] == index):
+                at = placed
+                place[index] = at
+                item[at], units[at], money[at] = index, 0.0, 0.0
+                placed += 1
+            units[at] += quantity[line]
+            money[at] += amount[line]
+        start[customer + 1] = baskets
+    item_start[baskets] = placed
+    return start, day[:baskets], item_start[: baskets + 1], item[:placed], units[:placed], money[:placed]

@@ -1,0 +1,114 @@
+"""Which products go together: in one basket, and from one basket to the customer's next."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from features.baskets import Baskets
+from histories.compiled import piece
+
+LINKS = 40  # per product
+SHRINK = 5.0  # baskets added to each product's count, so that a pair seen once is no certainty
+LARGE_BASKET = 100  # products: a larger basket says little about pairs, and costs its square
+_CHUNK = 500  # products whose links are computed at a time
+
+
+class Links(NamedTuple):
+    """For each product its strongest partners, best first."""
+
+    start: NDArray[np.int64]  # (items + 1,)
+    item: NDArray[np.int32]
+    cosine: NDArray[np.float32]  # pairs / sqrt((n_i + SHRINK)(n_j + SHRINK)), 0..1
+    share: NDArray[np.float32]  # of the product's baskets that have (or lead to) the partner, shrunk, 0..1
+
+
+def together_links(baskets: Baskets, items: int) -> Links:
+    """Partners within a basket."""
+    held = _matrix(baskets, items)
+    return _strongest(held, held, items)
+
+
+def next_links(baskets: Baskets, items: int) -> Links:
+    """Partners in the customer's next basket, other than the product itself (repeats have features of their own)."""
+    held = _matrix(baskets, items)
+    follows = np.ones(len(baskets.day), dtype=bool)
+    begins = baskets.start[:-1][np.diff(baskets.start) > 0]
+    follows[begins] = False
+    second = np.flatnonzero(follows)
+    return _strongest(held[second - 1], held[second], items)
+
+
+def _matrix(baskets: Baskets, items: int) -> sparse.csr_array:
+    sizes = np.diff(baskets.item_start)
+    weight = np.repeat((sizes <= LARGE_BASKET).astype(np.float32), sizes)
+    shape = (len(sizes), items)
+    held = sparse.csr_array((weight, baskets.item, baskets.item_start), shape=shape, copy=True)
+    held.eliminate_zeros()
+    return held
+
+
+def _strongest(first: sparse.csr_array, second: sparse.csr_array, items: int) -> Links:
+    from_count = np.asarray(first.sum(axis=0)).ravel() + SHRINK
+    to_count = np.asarray(second.sum(axis=0)).ravel() + SHRINK
+    columns = first.tocsc()
+    parts = []
+    for low in range(0, max(items, 1), _CHUNK):
+        pairs = (columns[:, low : low + _CHUNK].T @ second).tocsr()
+        parts.append(_prune(pairs, low, from_count, to_count))
+    counts, item, cosine, share = (np.concatenate(column) for column in zip(*parts, strict=True))
+    start = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return Links(start, item.astype(np.int32), cosine.astype(np.float32), share.astype(np.float32))
+
+
+def _prune(
+    pairs: sparse.csr_array, low: int, from_count: NDArray, to_count: NDArray
+) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    """The LINKS strongest partners of each row by cosine; equal ones by their number of pairs."""
+    row = np.repeat(np.arange(pairs.shape[0]), np.diff(pairs.indptr))
+    item, count = pairs.indices, pairs.data
+    keep = (item != row + low) & (count > 0)
+    row, item, count = row[keep], item[keep], count[keep]
+    cosine = count / np.sqrt(from_count[row + low] * to_count[item])
+    order = np.lexsort((-count, -cosine, row))
+    row = row[order]
+    rank = np.arange(len(row)) - np.searchsorted(row, row)
+    best = order[rank < LINKS]
+    counts = np.bincount(row[rank < LINKS], minlength=pairs.shape[0])
+    share = count[best] / from_count[row[rank < LINKS] + low]
+    return counts, item[best], cosine[best], share
+
+
+@piece
+def add_links(scores, item, weight, links):  # type: ignore[no-untyped-def]
+    """Adds weight * cosine to the score of each partner of a product."""
+    if item < len(links.start) - 1:
+        for at in range(links.start[item], links.start[item + 1]):
+            scores[links.item[at]] += weight * links.cosine[at]
+
+
+@piece
+def cart_shares(cart, links, size):  # type: ignore[no-untyped-def]
+    """(size,) chance that a basket with the cart's products holds each other one, their shares taken as independent."""
+    without = np.ones(size, np.float32)
+    for item in cart:
+        if item < len(links.start) - 1:
+            for at in range(links.start[item], links.start[item + 1]):
+                without[links.item[at]] *= 1 - links.share[at]
+    return 1 - without
+
+
+@piece
+def strongest_source(target, sources, links):  # type: ignore[no-untyped-def]
+    """The one of `sources` that leads to `target` most strongly, and the share of its baskets; -1 without any."""
+    best, share = -1, np.float32(0.0)
+    for source in sources:
+        if source >= len(links.start) - 1:
+            continue
+        for at in range(links.start[source], links.start[source + 1]):
+            if links.item[at] == target and links.share[at] > share:
+                best, share = source, links.share[at]
+    return best, share

@@ -1,0 +1,235 @@
+"""Which products a customer buys next, ranked with a probability and a reason, and when."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.baskets import Baskets, visible_baskets
+from histories.clock import end_of_day, local_day
+from histories.history import Catalog, History
+from models.candidates import MIXED, NAMES, NONE, ONLY, Evidence, Shelf, candidate_rows, gather_evidence
+from models.catalog_index import Numbering, number, vocabulary
+from models.evidence_files import load_evidence, save_evidence
+from models.item_links import cart_shares
+from models.ranker import Ranker, Rows, plain_scores
+from models.reasons import POPULAR, bought_reason, link_reason, new_reason, sources_of
+from models.targets import TARGETS, Window, collect, first_baskets, join, windows
+
+if TYPE_CHECKING:
+    from models.frame import Frame
+    from models.when import When
+
+Repeat = Literal["mixed", "only", "none"]
+_REPEAT = {"mixed": MIXED, "only": ONLY, "none": NONE}
+_EPOCH = date(1970, 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    product: int  # code in the catalog asked with
+    score: float  # probability that the customer's next basket holds it
+    reason: str
+
+
+@dataclass
+class NextPurchase:
+    """Two stages: candidates from what all customers did, then a ranker trained on earlier baskets."""
+
+    products: tuple[str, ...]
+    evidence: Evidence
+    ranker: Ranker | None  # None where there was too little to train on: then counts speak
+    timing: When | None
+    as_of: int
+    features: ClassVar[tuple[str, ...]] = NAMES
+    _numbering: Numbering | None = field(default=None, repr=False)
+
+    @classmethod
+    def fit(
+        cls, history: History, as_of: int, frame: Frame | None = None, *, seed: int = 0, threads: int = 2
+    ) -> NextPurchase:
+        """Learns from baskets known at `as_of` (inclusive); `frame` is for the timing, without it there is none."""
+        products = vocabulary(history, as_of)
+        shelf = number(history.catalog, products)
+        rows = _training_rows(history, as_of, shelf, len(products), seed)
+        ranker = Ranker.fit(rows, seed=seed, threads=threads) if rows.enough() else None
+        full = visible_baskets(history.lines, as_of, shelf.index_of)
+        evidence, _ = gather_evidence(full, len(products), local_day(as_of, history.zone), seed)
+        return cls(products, evidence, ranker, _fit_timing(frame), as_of)
+
+    def recommend(
+        self,
+        history: History,
+        as_of: int,
+        k: int = 10,
+        *,
+        live: bool = False,
+        basket: Collection[int] = (),
+        exclude: Collection[int] = (),
+        in_stock_only: bool = True,
+        repeat: Repeat = "mixed",
+        X: NDArray[np.float32] | None = None,
+    ) -> list[list[Recommendation]]:
+        """For each customer the k products most likely in the next basket, best first; fewer where the shop has fewer.
+
+        `basket` (codes in the cart now) and `exclude` are never in the answer. A customer without a visible
+        basket gets what goes with the cart, then what is popular.
+        """
+        shelf = self._shelf(history.catalog)
+        baskets = visible_baskets(history.lines, as_of, shelf.index_of, live=live)
+        call = _Call(shelf, shelf.goods(in_stock_only, (*exclude, *basket)), shelf.indices(basket), k, repeat)
+        day = local_day(as_of, history.zone)
+        return [self._for_customer(baskets, customer, day, call) for customer in range(len(history))]
+
+    def popular(
+        self,
+        catalog: Catalog,
+        k: int = 10,
+        *,
+        basket: Collection[int] = (),
+        exclude: Collection[int] = (),
+        in_stock_only: bool = True,
+    ) -> list[Recommendation]:
+        """What goes with the cart, then what sells now: for a visitor of whom nothing is, or may be, known."""
+        shelf = self._shelf(catalog)
+        goods = shelf.goods(in_stock_only, (*exclude, *basket))
+        return self._for_anyone(_Call(shelf, goods, shelf.indices(basket), k, "mixed"))
+
+    def complements(
+        self, catalog: Catalog, basket: Collection[int], k: int = 10, **options: object
+    ) -> list[Recommendation]:
+        """Products that go with those of a cart."""
+        return self.popular(catalog, k, basket=basket, **options)  # type: ignore[arg-type]
+
+    def when(self, X: NDArray[np.float32], as_of: int | NDArray[np.int64]) -> tuple[NDArray, NDArray]:
+        """Expected days until the next order (n,), and its probability in each of the next four weeks (n, 4)."""
+        if self.timing is None:
+            raise ValueError("this model was fitted without a frame, so it cannot say when")
+        return self.timing.predict(X, as_of)
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        meta = {"products": self.products, "as_of": self.as_of, "features": list(self.features)}
+        (folder / "next_purchase.json").write_text(json.dumps(meta))
+        save_evidence(self.evidence, folder / "evidence.npz")
+        for part, name in ((self.ranker, "ranker"), (self.timing, "when")):
+            if part is not None:
+                (folder / name).mkdir(exist_ok=True)
+                part.save(folder / name)
+
+    @classmethod
+    def load(cls, folder: Path) -> NextPurchase:
+        """Raises ValueError where the files are of a version with other features."""
+        meta = json.loads((folder / "next_purchase.json").read_text())
+        if tuple(meta["features"]) != NAMES:
+            raise ValueError(f"{folder}: trained on other features than this version computes")
+        ranker = Ranker.load(folder / "ranker") if (folder / "ranker").is_dir() else None
+        evidence = load_evidence(folder / "evidence.npz")
+        return cls(tuple(meta["products"]), evidence, ranker, _load_timing(folder / "when"), meta["as_of"])
+
+    def _shelf(self, catalog: Catalog) -> Numbering:
+        if self._numbering is None or self._numbering.catalog is not catalog:
+            self._numbering = number(catalog, self.products)
+        return self._numbering
+
+    def _for_customer(self, baskets: Baskets, customer: int, day: int, call: _Call) -> list[Recommendation]:
+        begin, end = baskets.start[customer], baskets.start[customer + 1]
+        if begin == end:
+            return [] if call.repeat == "only" else self._for_anyone(call)
+        products, X, place = candidate_rows(
+            baskets, begin, end, day, self.evidence, call.goods, -1, _REPEAT[call.repeat], call.k, call.cart
+        )
+        score = self.ranker.predict(X) if self.ranker else plain_scores(X)
+        if len(call.cart):
+            goes = cart_shares(call.cart, self.evidence.together, len(call.shelf.code_of))
+            score = 1 - (1 - score) * (1 - goes[products])
+        best = np.argsort(-score, kind="stable")[: call.k]
+        recent = baskets.item[baskets.item_start[end - 1] : baskets.item_start[end]]
+        return self._answer(products[best], score[best], X[best], place[best], recent, call)
+
+    def _answer(
+        self, products: NDArray, score: NDArray, X: NDArray, place: NDArray, recent: NDArray, call: _Call
+    ) -> list[Recommendation]:
+        sources = sources_of(products, np.concatenate([call.cart, recent]), self.evidence)
+        codes, catalog = call.shelf.code_of, call.shelf.catalog
+        answer = []
+        for at, product in enumerate(products):
+            if place[at] >= 0:
+                reason = bought_reason(X[at])
+            elif sources[at] >= 0 and codes[sources[at]] >= 0:
+                reason = link_reason(codes[sources[at]], catalog)
+            else:
+                reason = new_reason(X[at])
+            answer.append(Recommendation(int(codes[product]), float(score[at]), reason))
+        return answer
+
+    def _for_anyone(self, call: _Call) -> list[Recommendation]:
+        share = np.zeros(len(call.shelf.code_of))
+        share[: len(self.products)] = np.nan_to_num(self.evidence.table[:, 1])
+        goes = cart_shares(call.cart, self.evidence.together, len(share))
+        score = np.where(call.goods.blocked, -1.0, 1 - (1 - np.clip(share, 0, 1)) * (1 - goes))
+        best = np.argsort(-score[: len(self.products)], kind="stable")[: call.k]
+        best = best[score[best] >= 0]
+        sources = sources_of(best.astype(np.int32), call.cart, self.evidence)
+        codes = call.shelf.code_of
+        reasons = [link_reason(codes[s], call.shelf.catalog) if s >= 0 and codes[s] >= 0 else POPULAR for s in sources]
+        return [Recommendation(int(codes[i]), float(score[i]), r) for i, r in zip(best, reasons, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What one call of recommend asks of every customer."""
+
+    shelf: Numbering
+    goods: Shelf
+    cart: NDArray[np.int32]
+    k: int
+    repeat: Repeat
+
+
+def _training_rows(history: History, as_of: int, shelf: Numbering, items: int, seed: int) -> Rows:
+    """Candidates of the first baskets after a few earlier days, each seen with what was known by its day."""
+    full = visible_baskets(history.lines, as_of, shelf.index_of)
+    goods = shelf.goods(in_stock_only=False, exclude=())
+    parts = []
+    for window, customers, targets in _targets(full, local_day(as_of, history.zone), seed):
+        cut = min(as_of, end_of_day(_EPOCH + timedelta(days=window.cut), history.zone))
+        past = visible_baskets(history.lines, cut, shelf.index_of)
+        evidence, row = gather_evidence(past, items, window.cut, seed)
+        parts.append(collect(past, evidence, row, goods, full, (customers, targets), window.cut))
+    return join(parts)
+
+
+def _targets(full: Baskets, today: int, seed: int) -> Iterator[tuple[Window, NDArray, NDArray]]:
+    left = TARGETS
+    for window in windows(full, today):
+        customers, targets = first_baskets(full, window)
+        if len(customers) > left:
+            picks = np.sort(np.random.default_rng(seed).permutation(len(customers))[:left])
+            customers, targets = customers[picks], targets[picks]
+        left -= len(customers)
+        if len(customers):
+            yield window, customers, targets
+
+
+def _fit_timing(frame: Frame | None) -> When | None:
+    if frame is None:
+        return None
+    from models.when import When
+
+    return When.fit(frame)
+
+
+def _load_timing(folder: Path) -> When | None:
+    if not folder.is_dir():
+        return None
+    from models.when import When
+
+    return When.load(folder)
