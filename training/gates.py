@@ -161,8 +161,9 @@ def _probe(rows: Labelled, attributes: Collection[str], allowed: Collection[str]
         without, _ = _fit(rows.X, label, [c for c in every if c != column])
         if share[column] > _MOST_GAIN or whole - without > _MOST_LIFT:
             raise Refused(
-                f"attribute {_source(name)} tells the outcome: {share[column]:.0%} of the gain at {to_text(rows.as_of[0])}, "
-                f"AUC {whole:.3f} with it and {without:.3f} without; leave it out, or name it in the setting allowed_attributes"
+                f"attribute {_source(name)} tells the outcome: {share[column]:.0%} of the gain "
+                f"at {to_text(rows.as_of[0])}, AUC {whole:.3f} with it and {without:.3f} without; "
+                "leave it out, or name it in the setting allowed_attributes"
             )
     leading = int(share.argmax())
     return {rows.names[leading]: float(share[leading])} if share[leading] > _MOST_GAIN else {}

@@ -67,7 +67,7 @@ def _closing(verdict: Verdict) -> list[str]:
     grades = ", ".join(f"{model} {grade}" for model, grade in verdict.grades.items())
     lines = [f"against its rule: {grades}", *verdict.money]
     lines += [f"warning: {warning}" for warning in verdict.warnings]
-    return lines + [f"release {verdict.release}: {_outcome(verdict)}", *(f"  {why}" for why in verdict.reasons)]
+    return [*lines, f"release {verdict.release}: {_outcome(verdict)}", *(f"  {why}" for why in verdict.reasons)]
 
 
 def _outcome(verdict: Verdict) -> str:
