@@ -1,6 +1,7 @@
 """A small hash table of codes: distinct products of a customer without touching anything the size of the catalog.
 
-Rows of `table` are (code, count, note); a free row has a count of 0. Probing is linear.
+Rows of `table` are (code, count, note); a free row has a count of 0. Probing is linear; its length is that of
+`places_for`, and the caller clears it first.
 """
 
 from __future__ import annotations
@@ -8,12 +9,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from histories.compiled import piece
+from histories.compiled import lean
 
 _GOLDEN = 2654435761  # Knuth's multiplier: spreads consecutive codes
 
 
-@piece
+@lean
 def places_for(codes: int) -> int:
     """A power of two with at least half of the places free."""
     places = 8
@@ -22,15 +23,12 @@ def places_for(codes: int) -> int:
     return places
 
 
-@piece
-def emptied(table: NDArray[np.int32], codes: int) -> NDArray[np.int32]:
-    """As much of the table as `codes` codes need, with every row free."""
-    part = table[: places_for(codes)]
-    part[:, 1] = 0
-    return part
+@lean
+def clear(table: NDArray[np.int32]) -> None:
+    table[:, 1] = 0
 
 
-@piece
+@lean
 def place_of(table: NDArray[np.int32], code: int) -> int:
     """Row of the code, or the free row where it belongs (its code then set, its count still 0)."""
     mask = len(table) - 1

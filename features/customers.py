@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from itertools import pairwise
 from typing import Final
 
@@ -34,7 +35,7 @@ from features.feature import Feature
 from features.nobody import nobody
 from features.past import Columns, Past, gather, make_room
 from histories.clock import local_day
-from histories.compiled import compiled, piece
+from histories.compiled import compiled, lean
 from histories.history import History
 
 BLOCKS: Final = (
@@ -48,7 +49,7 @@ _START: Final = tuple(int(at) for at in np.cumsum([0] + [len(block.FEATURES) for
 _LINES_PER_THREAD: Final = 200_000  # below this a second thread costs more than it brings
 
 
-@piece
+@lean
 def _fill_row(row: NDArray[np.float32], past: Past) -> None:
     recency.fill(row[_START[0] :], past)
     frequency.fill(row[_START[1] :], past)
@@ -72,7 +73,11 @@ def _rows(columns: Columns, first: int, end: int, as_of: int, as_of_day: int, li
     for i in range(first, end):
         lines = max(lines, columns.offsets[i + 1] - columns.offsets[i])
         events = max(events, columns.event_offsets[i + 1] - columns.event_offsets[i])
-    room = make_room(lines, events)
+    _fill_rows(columns, first, end, as_of, as_of_day, live, make_room(lines, events), out)
+
+
+@lean
+def _fill_rows(columns, first, end, as_of, as_of_day, live, room, out):  # type: ignore[no-untyped-def]
     for i in range(first, end):
         _fill_row(out[i], gather(columns, i, as_of, as_of_day, live, room))
 
@@ -89,11 +94,12 @@ def customer_features(
     columns = _columns(history)
     out = np.empty((len(history), _WIDTH), dtype=np.float32)
     today = local_day(as_of, history.zone)
-    parts = _parts(columns.offsets, threads or os.cpu_count() or 1)
+    threads = threads or _cores()
+    parts = _parts(columns.offsets, threads)
     if len(parts) == 1:
         _rows(columns, 0, len(out), as_of, today, live, out)
         return out
-    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         list(pool.map(lambda part: _rows(columns, *part, as_of, today, live, out), parts))
     return out
 
@@ -101,6 +107,11 @@ def customer_features(
 def warm_up() -> None:
     """Load the compiled kernel, or compile it where no process has before (seconds)."""
     customer_features(nobody(), 0)
+
+
+@cache
+def _cores() -> int:
+    return os.cpu_count() or 1
 
 
 def _columns(history: History) -> Columns:

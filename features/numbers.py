@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from histories.compiled import piece
+from histories.compiled import lean
 
 
-@piece
+@lean
 def ratio(part: float, whole: float) -> float:
     """nan unless the whole is above 0."""
     return part / whole if whole > 0 else np.nan
 
 
-@piece
+@lean
 def total(values: NDArray) -> float:
     """Sum in order, so that it is the same number wherever it is computed."""
     result = 0.0
@@ -23,12 +23,12 @@ def total(values: NDArray) -> float:
     return result
 
 
-@piece
+@lean
 def mean(values: NDArray) -> float:
     return total(values) / len(values) if len(values) else np.nan
 
 
-@piece
+@lean
 def deviation(values: NDArray, centre: float) -> float:
     """Sample standard deviation (n - 1) around the values' mean; nan under two values."""
     if len(values) < 2:
@@ -39,7 +39,7 @@ def deviation(values: NDArray, centre: float) -> float:
     return np.sqrt(squares / (len(values) - 1))
 
 
-@piece
+@lean
 def sort(values: NDArray) -> None:
     """In place, ascending: Shell's sort, an insertion sort for the few orders that most customers have."""
     step = 1
@@ -55,13 +55,13 @@ def sort(values: NDArray) -> None:
         step //= 3
 
 
-@piece
+@lean
 def median_of_sorted(values: NDArray) -> float:
     n = len(values)
     return (values[(n - 1) // 2] + values[n // 2]) / 2 if n else np.nan
 
 
-@piece
+@lean
 def slope(values: NDArray, centre: float) -> float:
     """Least-squares change per step, as a share of the values' mean `centre`; nan under three values."""
     n = len(values)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.counting import places_for
-from histories.compiled import piece
+from histories.compiled import lean, piece
 from histories.history import PURCHASE, RETURN
 
 
@@ -64,6 +64,7 @@ class Past(NamedTuple):
     # room to work in, contents undefined
     room: NDArray[np.float64]  # at least one place per purchase day
     table: NDArray[np.int32]  # (places, 3), at least twice as many places as lines: see features.counting
+    counts: NDArray[np.int64]  # (31,)
 
 
 class Room(NamedTuple):
@@ -74,6 +75,7 @@ class Room(NamedTuple):
     event_at: NDArray[np.int64]  # (events,)
     event_kind: NDArray[np.int32]
     table: NDArray[np.int32]
+    counts: NDArray[np.int64]  # (31,)
 
 
 @piece
@@ -84,10 +86,11 @@ def make_room(lines: int, events: int) -> Room:
         np.empty(events, np.int64),
         np.empty(events, np.int32),
         np.empty((2 * places_for(lines), 3), np.int32),
+        np.empty(31, np.int64),
     )
 
 
-@piece
+@lean
 def gather(c: Columns, i: int, as_of: int, as_of_day: int, live: bool, room: Room) -> Past:
     """What customer i had done by `as_of`: occurred by then, recorded by then (unless `live`), not void by then.
 
@@ -129,11 +132,11 @@ def gather(c: Columns, i: int, as_of: int, as_of_day: int, live: bool, room: Roo
         order[:lines], product[:lines], price[:lines], discount[:lines],
         return_day[:returns], returned[:returns],
         room.event_kind[:events], room.event_at[:events],
-        c.category, free, room.table,
+        c.category, free, room.table, room.counts,
     )  # fmt: skip
 
 
-@piece
+@lean
 def gather_events(c: Columns, i: int, as_of: int, live: bool, room: Room) -> int:
     """How many events are visible; kept in the room."""
     events = 0

@@ -23,6 +23,9 @@ _IMPORT = re.compile(r"^from +([\w.]+) +import +(\([^)]*\)|.*)|^import +([\w.]+)
 
 # For functions that compiled functions call: they become part of their callers and need no cache of their own.
 piece = nb.njit(nogil=True, error_model="numpy")
+# The same without reference counts, which cost more than the arithmetic of short loops: it cannot make arrays,
+# only use those that it is given.
+lean = nb.njit(nogil=True, error_model="numpy", _nrt=False)
 
 
 def compiled(function: Callable[..., Any] | None = None, *, signature: Any = None) -> Callable[..., Any]:

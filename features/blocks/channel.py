@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from features.counting import emptied, place_of
+from features.counting import clear, place_of, places_for
 from features.feature import family
 from features.numbers import ratio
 from features.past import Past
-from histories.compiled import piece
+from histories.compiled import lean
 
 FEATURES = family(
     "channel",
@@ -19,9 +19,10 @@ FEATURES = family(
 )
 
 
-@piece
+@lean
 def fill(row: NDArray[np.float32], past: Past) -> None:
-    table = emptied(past.table, len(past.day))
+    table = past.table[: places_for(len(past.day))]
+    clear(table)
     distinct, known, most, last = 0, 0, 0, 0
     for channel in past.channel:
         if channel >= 0:

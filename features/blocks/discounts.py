@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from features.feature import family
 from features.numbers import ratio, total
 from features.past import Past
-from histories.compiled import piece
+from histories.compiled import lean
 
 FEATURES = family(
     "discounts",
@@ -19,7 +19,7 @@ FEATURES = family(
 )
 
 
-@piece
+@lean
 def fill(row: NDArray[np.float32], past: Past) -> None:
     n, discounted, first = len(past.day), 0.0, 0
     for discount in past.discount:
@@ -31,7 +31,7 @@ def fill(row: NDArray[np.float32], past: Past) -> None:
     row[3] = _rate(past, max(n - 1, 0))
 
 
-@piece
+@lean
 def _rate(past: Past, first: int) -> float:
     saved = total(past.saved[first:])
     return ratio(saved, total(past.spend[first:]) + saved)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from features.feature import Feature, family
 from features.past import Past
 from histories.clock import DAY
-from histories.compiled import piece
+from histories.compiled import lean
 from histories.history import EVENT_KINDS
 
 _KINDS = len(EVENT_KINDS)
@@ -30,7 +30,7 @@ FEATURES: tuple[Feature, ...] = family(
 )
 
 
-@piece
+@lean
 def fill(row: NDArray[np.float32], past: Past) -> None:
     since = 3 * _KINDS
     row[: since + 2] = 0

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from features.feature import family
 from features.numbers import ratio
 from features.past import Past
-from histories.compiled import piece
+from histories.compiled import lean
 
 FEATURES = family(
     "frequency",
@@ -21,7 +21,7 @@ FEATURES = family(
 )
 
 
-@piece
+@lean
 def fill(row: NDArray[np.float32], past: Past) -> None:
     n = len(past.day)
     tenure = np.float64(past.as_of_day - past.day[0]) if n > 0 else np.nan
@@ -32,7 +32,7 @@ def fill(row: NDArray[np.float32], past: Past) -> None:
     row[5] = _active_months(past)
 
 
-@piece
+@lean
 def _active_months(past: Past) -> int:
     seen = 0
     for day in past.day:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from features.feature import family
 from features.numbers import deviation, mean, median_of_sorted, ratio, slope, sort
 from features.past import Past
-from histories.compiled import piece
+from histories.compiled import lean
 
 FEATURES = family(
     "gaps",
@@ -30,7 +30,7 @@ FEATURES = family(
 )
 
 
-@piece
+@lean
 def fill(row: NDArray[np.float32], past: Past) -> None:
     n = len(past.day) - 1
     row[:15] = np.nan
@@ -51,7 +51,7 @@ def fill(row: NDArray[np.float32], past: Past) -> None:
     row[14] = _longer(gaps, silence) / n
 
 
-@piece
+@lean
 def _longer(gaps: NDArray[np.float64], silence: float) -> float:
     count = 0.0
     for gap in gaps:

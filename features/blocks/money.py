@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from features.feature import family
 from features.numbers import deviation, mean, median_of_sorted, ratio, sort, total
 from features.past import Past
-from histories.compiled import piece
+from histories.compiled import lean
 
 FEATURES = family(
     "money",
@@ -27,7 +27,7 @@ FEATURES = family(
 )
 
 
-@piece
+@lean
 def fill(row: NDArray[np.float32], past: Past) -> None:
     spend, n = past.spend, len(past.spend)
     whole = total(spend)

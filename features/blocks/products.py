@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from features.counting import emptied, place_of
+from features.counting import clear, place_of, places_for
 from features.feature import family
 from features.numbers import ratio, total
 from features.past import Past
-from histories.compiled import piece
+from histories.compiled import lean
 
 FEATURES = family(
     "products",
@@ -30,7 +30,7 @@ FEATURES = family(
 )
 
 
-@piece
+@lean
 def fill(row: NDArray[np.float32], past: Past) -> None:
     n, lines = len(past.day), len(past.order)
     row[0] = lines
@@ -44,7 +44,7 @@ def fill(row: NDArray[np.float32], past: Past) -> None:
     _repetition(row[8:], past)
 
 
-@piece
+@lean
 def _highest(prices: NDArray[np.float64]) -> float:
     highest = 0.0
     for price in prices:
@@ -52,12 +52,12 @@ def _highest(prices: NDArray[np.float64]) -> float:
     return highest
 
 
-@piece
+@lean
 def _repetition(row: NDArray[np.float32], past: Past) -> None:
     """The note of a product in the table is the first purchase day that had it."""
-    half = len(past.table) // 2
-    products = emptied(past.table[:half], len(past.order))
-    categories = emptied(past.table[half:], len(past.order))
+    places = places_for(len(past.order))
+    products, categories = past.table[:places], past.table[places : 2 * places]
+    clear(past.table[: 2 * places])
     last = len(past.day) - 1
     named = again = named_last = again_last = sorted_in = 0
     distinct = kinds = top = top_kind = 0

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from features.feature import family
 from features.numbers import ratio, total
 from features.past import Past
-from histories.compiled import piece
+from histories.compiled import lean
 
 FEATURES = family(
     "returns",
@@ -20,7 +20,7 @@ FEATURES = family(
 )
 
 
-@piece
+@lean
 def fill(row: NDArray[np.float32], past: Past) -> None:
     n, recent = len(past.return_day), 0
     for day in past.return_day:

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from features.feature import family
 from features.past import Past
-from histories.compiled import piece
+from histories.compiled import lean
 
-_HOURS, _WEEKDAYS = 24, 7
+_HOURS, _WEEKDAYS = 24, 7  # together the length of past.counts
 
 FEATURES = family(
     "rhythm",
@@ -25,13 +25,14 @@ FEATURES = family(
 )
 
 
-@piece
+@lean
 def fill(row: NDArray[np.float32], past: Past) -> None:
     n = len(past.day)
     row[:9] = np.nan
     if n == 0:
         return
-    hours, weekdays = np.zeros(_HOURS, np.int64), np.zeros(_WEEKDAYS, np.int64)
+    past.counts[:] = 0
+    hours, weekdays = past.counts[:_HOURS], past.counts[_HOURS : _HOURS + _WEEKDAYS]
     for k in range(n):
         hours[past.hour[k]] += 1
         weekdays[(past.day[k] + 3) % _WEEKDAYS] += 1
@@ -41,7 +42,7 @@ def fill(row: NDArray[np.float32], past: Past) -> None:
     row[6], row[7], row[8] = hours.argmax(), past.hour[n - 1], _entropy(hours, n)
 
 
-@piece
+@lean
 def _entropy(counts: NDArray[np.int64], total: int) -> float:
     entropy = 0.0
     for count in counts:

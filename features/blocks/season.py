@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from features.feature import Feature, family
 from features.numbers import ratio
 from features.past import Past
-from histories.compiled import piece
+from histories.compiled import lean
 
 SPANS = (30, 90, 180)
 _N = len(SPANS)
@@ -36,7 +36,7 @@ FEATURES: tuple[Feature, ...] = family(
 )
 
 
-@piece
+@lean
 def fill(row: NDArray[np.float32], past: Past) -> None:
     for s in range(_N):
         row[2 * s], row[2 * s + 1] = _year_ago_sums(past, 0, SPANS[s])
@@ -48,7 +48,7 @@ def fill(row: NDArray[np.float32], past: Past) -> None:
     row[at + 5] = (past.as_of_day + 3) % 7  # 1970-01-01 was a Thursday
 
 
-@piece
+@lean
 def _year_ago_sums(past: Past, low: int, high: int) -> tuple[float, float]:
     """Purchase days and spend of (low, high] days after the day one year before as_of."""
     orders, spend = 0.0, 0.0
@@ -60,7 +60,7 @@ def _year_ago_sums(past: Past, low: int, high: int) -> tuple[float, float]:
     return orders, spend
 
 
-@piece
+@lean
 def _coming_share(past: Past, span: int) -> float:
     coming = 0.0
     for k in range(len(past.day)):

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from features.feature import Feature, family
 from features.numbers import mean, ratio, slope
 from features.past import Past
-from histories.compiled import piece
+from histories.compiled import lean
 
 SPANS = (30, 90, 180, 365)
 HALF_LIVES = (30.0, 90.0, 365.0)
@@ -37,7 +37,7 @@ FEATURES: tuple[Feature, ...] = family(
 )
 
 
-@piece
+@lean
 def fill(row: NDArray[np.float32], past: Past) -> None:
     for s in range(_S):
         row[2 * s], row[2 * s + 1] = _recent_shares(past, SPANS[s])
@@ -51,7 +51,7 @@ def fill(row: NDArray[np.float32], past: Past) -> None:
     row[at + 2] = ratio(past.spend[n - 1], centre) if n > 0 else np.nan
 
 
-@piece
+@lean
 def _recent_shares(past: Past, span: int) -> tuple[float, float]:
     orders, all_orders, spend, all_spend = 0.0, 0.0, 0.0, 0.0
     for k in range(len(past.day) - 1, -1, -1):
@@ -65,7 +65,7 @@ def _recent_shares(past: Past, span: int) -> tuple[float, float]:
     return ratio(orders, all_orders), ratio(spend, all_spend)
 
 
-@piece
+@lean
 def _decayed_sums(past: Past, half_life: float) -> tuple[float, float]:
     orders, spend = 0.0, 0.0
     for k in range(len(past.day)):

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from features.feature import Feature, family
 from features.past import Past
-from histories.compiled import piece
+from histories.compiled import lean
 
 WINDOWS = (7, 14, 30, 60, 90, 180, 365)
 _N = len(WINDOWS)
@@ -24,7 +24,7 @@ def _columns(days: int) -> tuple[tuple[str, str, str], ...]:
 FEATURES: tuple[Feature, ...] = family("windows", *(column for days in WINDOWS for column in _columns(days)))
 
 
-@piece
+@lean
 def fill(row: NDArray[np.float32], past: Past) -> None:
     """Newest day first, so that each window is a running sum read off where it ends."""
     orders, spend, lines, k = 0, 0.0, 0, len(past.day) - 1
