@@ -5,12 +5,21 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
+from histories.clock import to_instant
+from histories.settings import Settings
+from histories.store import Store
+
 Factory = pytest.TempPathFactory
+TOY_CUSTOMERS = 600
 
 
 def once(factory: Factory, name: str, make: Callable[[Path], object]) -> Path:
@@ -46,3 +55,76 @@ def tracking_uri(migrated_mlflow_db: Path, tmp_path: Path) -> str:
     (tmp_path / "mlruns").mkdir()
     shutil.copy(migrated_mlflow_db, tmp_path / "mlruns")
     return f"sqlite:///{tmp_path}/mlruns/mlflow.db"
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A simulated shop in a store; read it, copy the database to write to it."""
+
+    store_url: str
+    settings: Settings
+
+    def open(self) -> Store:
+        return Store.open(self.store_url, self.settings)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A shop whose release is champion. `settings` names its store and its MLflow; copy mlflow.db to write to it."""
+
+    shop: Shop
+    settings: Settings
+    release: str
+    folder: Path  # holds mlruns/mlflow.db
+
+
+@pytest.fixture(scope="session")
+def toy_shop(tmp_path_factory: Factory) -> Shop:
+    """600 simulated customers over two years, imported."""
+
+    def fill(folder: Path) -> None:
+        from simulator.shop import simulate
+
+        made = simulate(TOY_CUSTOMERS, 11, folder, ends=date(2025, 12, 31))
+        tables = {name: pq.read_table(made.file(name)) for name in ("orders", "events", "customers", "products")}
+        now = to_instant(datetime(2026, 1, 1, tzinfo=UTC))
+        with closing(Store.open(f"sqlite:///{folder}/regulars.db", settings_of(folder))) as store:
+            store.add(tables["orders"], tables["events"], tables["customers"], tables["products"], now=now)
+
+    folder = once(tmp_path_factory, "shop", fill)
+    return Shop(f"sqlite:///{folder}/regulars.db", settings_of(folder))
+
+
+@pytest.fixture(scope="session")
+def toy_store(toy_shop: Shop) -> Iterator[Store]:
+    with closing(toy_shop.open()) as store:
+        yield store
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: Factory, toy_shop: Shop, migrated_mlflow_db: Path) -> Trained:
+    """The toy shop's first release, trained and promoted; read it, do not promote over it."""
+
+    def make(folder: Path) -> None:
+        from training.promote import promote
+        from training.train import train
+
+        (folder / "mlruns").mkdir()
+        shutil.copy(migrated_mlflow_db, folder / "mlruns")
+        settings = with_mlflow(toy_shop.settings, folder)
+        with closing(toy_shop.open()) as store:
+            made = train(store, settings)
+        promote(settings, made.id)
+        (folder / "release").write_text(made.id)
+        (folder / "table.txt").write_text(made.table())
+
+    folder = once(tmp_path_factory, "trained", make)
+    return Trained(toy_shop, with_mlflow(toy_shop.settings, folder), (folder / "release").read_text(), folder)
+
+
+def settings_of(folder: Path) -> Settings:
+    return Settings(store=f"sqlite:///{folder}/regulars.db", timezone="UTC", horizon_days=60)
+
+
+def with_mlflow(settings: Settings, folder: Path) -> Settings:
+    return settings.model_copy(update={"tracking_uri": f"sqlite:///{folder}/mlruns/mlflow.db"})

@@ -39,6 +39,12 @@ def register(run: Run, folders: dict[str, Path], number: int = 1) -> Release:
     return run.register(f"2026-01-01-{number:06x}", folders, dict.fromkeys(MODELS, EXAMPLE), {"data_digest": "d"})
 
 
+def register_and_raise(tracker: Tracker, folders: dict[str, Path], problem: BaseException) -> None:
+    with tracker.run("fails") as run:
+        register(run, folders, 2)
+        raise problem
+
+
 def registry(tracker: Tracker) -> dict[str, tuple[list[str], dict[str, str]]]:
     """Versions and aliases per registered model."""
     return {
@@ -93,17 +99,15 @@ def test_artifacts_lie_beside_the_database(tracker: Tracker, folders: dict[str, 
 
 def test_a_failed_run_leaves_the_registry_as_it_was(tracker: Tracker, folders: dict[str, Path]) -> None:
     before = registry(tracker)
-    with pytest.raises(OSError, match="disk full"), tracker.run("a") as run:
-        register(run, folders)
-        raise OSError("disk full")
+    with pytest.raises(OSError, match="disk full"):
+        register_and_raise(tracker, folders, OSError("disk full"))
     assert registry(tracker) == before == {}
-    assert tracker.client.get_run(run.run_id).info.status == "FAILED"
+    assert [run.info.status for run in tracker.client.search_runs([tracker.experiment_id()])] == ["FAILED"]
     with tracker.run("b") as run:
         register(run, folders)
     after = registry(tracker)
-    with pytest.raises(KeyboardInterrupt), tracker.run("c") as run:
-        register(run, folders, 2)
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        register_and_raise(tracker, folders, KeyboardInterrupt())
     assert registry(tracker) == after
 
 
@@ -153,8 +157,7 @@ def test_a_kill_between_the_four_registrations(tracker: Tracker, folders: dict[s
         cwd=root, check=False, env=os.environ | {"PYTHONPATH": str(root)},
     )  # fmt: skip
     assert done.returncode == -signal.SIGKILL
-    assert (newest := tracker.newest()) and newest.id == first.id
-    assert (champion := tracker.champion()) and champion.id == first.id
+    assert [getattr(release, "id", None) for release in (tracker.newest(), tracker.champion())] == [first.id] * 2
     tracker.sweep()  # as the next training does
     assert registry(tracker) == before
     statuses = {run.info.status for run in tracker.client.search_runs([tracker.experiment_id()])}

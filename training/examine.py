@@ -50,8 +50,8 @@ def examine(history: History, as_of: int, horizon_days: int, settings: Settings,
 def pass_gates(history: History, frame: Frame, fitted: Fitted, cut: int, settings: Settings) -> list[str]:
     """Raises Refused; returns warnings. `frame` was made of what was known at the cut."""
     gates.nothing_from_the_future(history, cut, lambda some, at: rows(some, at, fitted.encoder))
-    labelled = ~np.isnan(frame.orders)
-    gates.windows_inside(frame.as_of[labelled], cut, frame.horizon_days, history.zone)
+    labelled = frame.labelled
+    gates.windows_inside(frame.as_of[labelled], cut, frame.window_days, history.zone)
     table = gates.Labelled(frame.X[labelled], frame.names, frame.as_of[labelled], frame.orders[labelled])
     return gates.no_telling_attribute(table, fitted.encoder.names, settings.allowed_attributes)
 
@@ -105,8 +105,8 @@ def _baselines(before: History, frame: Frame, fitted: Fitted, holdout: Holdout) 
 
 def _last_labelled(frame: Frame) -> np.ndarray | None:
     """Rows of the latest cut-off whose labels are known."""
-    labelled = ~np.isnan(frame.orders)
-    return labelled & (frame.as_of == frame.as_of[labelled].max()) if labelled.any() else None
+    known = frame.labelled
+    return known & (frame.as_of == frame.as_of[known].max()) if known.any() else None
 
 
 def _rankings(before: History, holdout: Holdout) -> dict[str, Answers]:

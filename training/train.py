@@ -70,7 +70,7 @@ def train(
     with tracker.run(f"{days} days") as run, tempfile.TemporaryDirectory() as scratch:
         release, folder = f"{datetime.now(UTC):%Y-%m-%d}-{run.run_id[:6]}", Path(scratch)
         tags = facts(store, settings, days) | {"as_of": to_text(as_of)}
-        run.log(_params(history, settings, days) | tags, tags)
+        run.log(_params(history, store.currency) | tags, tags)
 
         examined = examine(history, as_of, days, settings, watch.step)
         champion, methods, silent = tracker.champion(), dict(examined.methods), ""
@@ -92,7 +92,7 @@ def train(
             examined.fitted.save(folder / "judge", tags)
             run.log_folder("judge", folder / "judge")
         _log_findings(run, frame, fitted, scores, verdict)
-        saved = fitted.save(folder / "models", _shop(release, history, settings, days, tags, frame))
+        saved = fitted.save(folder / "models", _shop(release, store, days, tags, frame))
         examples = {name: example(saved[name], frame) for name in MODELS}
         registered = run.register(release, saved, examples, tags)
     return Training(registered, scores, verdict, watch.seconds())
@@ -120,11 +120,11 @@ def _load(store: Store, as_of: int | None) -> tuple[History, int]:
     return until(history, as_of), as_of
 
 
-def _params(history: History, settings: Settings, horizon_days: int) -> dict[str, object]:
+def _params(history: History, currency: str) -> dict[str, object]:
     times = history.lines.occurred_at
     return {
         "zone": history.zone,
-        "currency": settings.currency,
+        "currency": currency,
         "customers": len(history),
         "lines": len(times),
         "events": len(history.events.occurred_at),
@@ -135,17 +135,15 @@ def _params(history: History, settings: Settings, horizon_days: int) -> dict[str
     }
 
 
-def _shop(
-    release: str, history: History, settings: Settings, horizon_days: int, tags: Mapping[str, str], frame: Frame
-) -> dict[str, object]:
+def _shop(release: str, store: Store, horizon_days: int, tags: Mapping[str, str], frame: Frame) -> dict[str, object]:
     """What a model folder says of itself, beside the model."""
     return {
         "release": release,
         "as_of": tags["as_of"],
         "horizon_days": horizon_days,
-        "zone": history.zone,
-        "currency": settings.currency,
-        "value": settings.value,
+        "zone": store.zone,
+        "currency": store.currency,
+        "value": tags["value"],
         "row": list(frame.names),
         "grades": tags["grades"],
     }
