@@ -111,8 +111,9 @@ def train(
     from training.train import train as run
 
     settings = _settings(store, horizon_days=horizon_days)
+    opened = _open(settings)
     with showing() as tell:
-        made = run(_open(settings), settings, as_of=_instant(as_of, settings), progress=tell)
+        made = run(opened, settings, as_of=_instant(as_of, opened.zone), progress=tell)
     _say(made.table())
     _say(f"release {made.id} is registered as challenger; regulars promote puts it to work")
 
@@ -124,9 +125,10 @@ def promote(
     store: StoreUrl = None,
 ) -> None:
     """Make a release the champion, if its verdict allows it."""
+    settings = _settings(store)
     from training.promote import promote as run
 
-    verdict = run(_settings(store), release, force=force)
+    verdict = run(settings, release, force=force)
     _say(f"release {verdict.release} is champion")
 
 
@@ -195,7 +197,9 @@ def retain(
     store: StoreUrl = None,
 ) -> None:
     """Forget what is older than a number of days."""
-    _say(f"{_open(_settings(store)).retain(days):,} rows deleted")
+    from service.clock import wall
+
+    _say(f"{_open(_settings(store)).retain(days, now=wall()):,} rows deleted")
 
 
 @app.command()
@@ -292,10 +296,10 @@ def _open(settings: Settings) -> Store:
     return Store.open(settings.store, settings)
 
 
-def _instant(text: str | None, settings: Settings) -> int | None:
+def _instant(text: str | None, zone: str) -> int | None:
     from histories.clock import parse_as_of
 
-    return parse_as_of(text, settings.timezone) if text else None
+    return parse_as_of(text, zone) if text else None
 
 
 def _say(text: str) -> None:
