@@ -21,6 +21,7 @@ class Settings(BaseSettings):
 
     store: str = Field("sqlite:///data/regulars.db", description="SQLAlchemy URL of the history store")
     tracking_uri: str = Field("sqlite:///mlruns/mlflow.db", validation_alias="MLFLOW_TRACKING_URI")
+    registry_poll_seconds: float = Field(3.0, gt=0, description="between two looks of a service at the registry")
     timezone: str = Field("UTC", description="IANA zone in which the shop's days begin")
     currency: str = Field("", description="the shop's currency; lines in others need a rate")
     rates: dict[str, float] = Field(default_factory=dict, description="shop currency per unit of another currency")

@@ -1,0 +1,95 @@
+"""A release in memory: four models that belong together, loaded from plain files, checked, tried on real customers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from models.churn import Churn
+from models.customer_value import CustomerValue
+from models.segments import Segments
+from numpy.typing import NDArray
+
+from features.attributes import AttributeEncoder
+from features.customers import NAMES
+from models.next_purchase import NextPurchase
+from service.shelf import read_json
+
+KINDS: Final[Mapping[str, Any]] = {
+    "churn": Churn,
+    "customer_value": CustomerValue,
+    "next_purchase": NextPurchase,
+    "segments": Segments,
+}
+
+
+class Refused(Exception):
+    """A release that must not be served, with the reason."""
+
+
+@dataclass(frozen=True)
+class Release:
+    id: str
+    horizon_days: int
+    as_of: int  # training's cut, us
+    encoder: AttributeEncoder
+    churn: Churn
+    customer_value: CustomerValue
+    next_purchase: NextPurchase
+    segments: Segments
+    versions: Mapping[str, str]  # registered model -> version
+    grades: Mapping[str, Any]
+
+    @classmethod
+    def load(cls, folder: Path) -> Release:
+        """From a folder of the four models' folders and release.json; Refused when it cannot be fed or read."""
+        try:
+            card = read_json(folder / "release.json")
+            shop = read_json(folder / "churn" / "shop.json")
+            encoder = AttributeEncoder.from_json((folder / "churn" / "attributes.json").read_text(encoding="utf-8"))
+            models = {name: kind.load(folder / name) for name, kind in KINDS.items()}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise Refused(f"its files cannot be read: {type(error).__name__} {error}") from error
+        release = cls(
+            id=card["release"],
+            horizon_days=int(shop["horizon_days"]),
+            as_of=int(shop["as_of"]),
+            encoder=encoder,
+            **models,
+            versions=card["versions"],
+            grades=card["grades"],
+        )
+        release.check()
+        return release
+
+    @cached_property
+    def row_names(self) -> tuple[str, ...]:
+        """Names of the columns that models.frame.rows makes for this release."""
+        return (*NAMES, *self.encoder.names)
+
+    def check(self) -> None:
+        """Raises Refused when a model wants a feature that is not made any more."""
+        made = set(self.row_names)
+        for name in KINDS:
+            missing = [wanted for wanted in getattr(self, name).features if wanted not in made]
+            if missing:
+                raise Refused(f"{name} wants the feature {missing[0]}, which is not made")
+
+    @cached_property
+    def _positions(self) -> dict[str, NDArray[np.intp] | None]:
+        """Per model, where its columns are in a row; None where they are the row itself."""
+        at = {name: position for position, name in enumerate(self.row_names)}
+        wanted = {name: tuple(getattr(self, name).features) for name in KINDS}
+        return {
+            name: None if names == self.row_names else np.array([at[column] for column in names], dtype=np.intp)
+            for name, names in wanted.items()
+        }
+
+    def columns(self, model: str, X: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The columns of X that a model takes, in its order."""
+        positions = self._positions[model]
+        return X if positions is None else np.ascontiguousarray(X[:, positions])

@@ -1,0 +1,117 @@
+"""The release in service, and its replacement while requests go on."""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from histories.clock import to_text
+from service.clock import wall
+from service.errors import Problem
+from service.metrics import Metrics
+from service.release import Refused, Release
+from service.schemas import Refusal
+from service.shelf import Shelf
+
+_LOOK_SECONDS: Final = 0.5  # between looks at the shelf: one small file
+_FIRST_WORD_SECONDS: Final = 20.0  # how long a start waits for the registry when an older release could be served
+
+_log = logging.getLogger("regulars")
+
+
+class Releases:
+    """Follows the shelf. A swap replaces one reference: requests under way end with the release they began with."""
+
+    def __init__(self, shelf: Shelf, metrics: Metrics, attempt: Callable[[Release], None]) -> None:
+        """`attempt` tries a release on real customers before it is served; raises Refused."""
+        self.shelf = shelf
+        self.metrics = metrics
+        self.current: Release | None = None
+        self.since: int | None = None
+        self.refusal: Refusal | None = None
+        self._attempt = attempt
+        self._refused: set[str] = set()  # not tried again until the registry names another
+        self._stop = threading.Event()
+        self._registry: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Begin to follow the registry; returns at once. The worker is ready when `current` is set."""
+        began = time.time()
+        self._registry = subprocess.Popen([sys.executable, "-m", "service.registry"], stdin=subprocess.PIPE)
+        threading.Thread(target=self._follow, args=(began,), name="releases", daemon=True).start()
+
+    def close(self) -> None:
+        self._stop.set()
+        if self._registry is not None:
+            self._registry.terminate()
+            self._registry.wait()
+
+    def serving(self) -> Release:
+        """The release to answer with; Problem 503 while there is none."""
+        release = self.current
+        if release is None:
+            raise Problem(
+                503, f"there is no release to answer with: {self.waiting() or 'still loading'}", retry_after=5
+            )
+        return release
+
+    def waiting(self) -> str | None:
+        """Why the registry names no release, in words; None when it does."""
+        waiting = self.shelf.said()["waiting"]
+        return None if waiting is None else str(waiting)
+
+    def take(self, release: str) -> bool:
+        """Load, check and try a release of the shelf, then serve it; whether it is served."""
+        if release in self._refused:
+            return False
+        try:
+            loaded = Release.load(self.shelf.path(release))
+            self._attempt(loaded)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the old one stays
+            self._refuse(release, error)
+            return False
+        self.current, self.since = loaded, wall()
+        gc.freeze()  # a later full collection need not walk the models: no pause in the middle of a request
+        self.shelf.served(release)
+        self.metrics.served(release)
+        _log.info(json.dumps({"event": "release_served", "release": release}))
+        return True
+
+    def look(self) -> None:
+        """Take the release that the registry names, unless it is the one in service."""
+        named = self.shelf.said()["release"]
+        if named is None or (self.current is not None and self.current.id == named):
+            return
+        if not self.take(named) and self.current is None:
+            last = self.shelf.last_served()
+            if last is not None and last != named:
+                self.take(last)
+
+    def _refuse(self, release: str, error: Exception) -> None:
+        reason = str(error) if isinstance(error, Refused) else f"it failed its trial: {type(error).__name__}"
+        self._refused = {release}
+        self.refusal = Refusal(release=release, reason=reason, at=to_text(wall()))
+        self.metrics.refused()
+        _log.error(json.dumps({"event": "release_refused", "release": release, "reason": reason}))
+
+    def _follow(self, began: float) -> None:
+        self._first_word(began)
+        while not self._stop.is_set():
+            self.look()
+            self._stop.wait(_LOOK_SECONDS)
+
+    def _first_word(self, began: float) -> None:
+        """Wait for the registry's word before an older release is served; without it, the last good one must do."""
+        while self.shelf.said()["checked_at"] < began and not self._stop.wait(0.1):
+            if time.time() - began > _FIRST_WORD_SECONDS:
+                last = self.shelf.last_served()
+                if last is not None:
+                    self.take(last)
+                return

@@ -1,0 +1,128 @@
+"""The BentoML service: the one module that knows BentoML.
+
+/v1 is the public API, a mounted FastAPI app; `predict` and `predict_many` are the same calls for BentoML's own clients.
+BentoML's metrics, access log and traces are off: they label and log by path, and paths hold customer ids.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sys
+from http import HTTPStatus
+from ipaddress import ip_address
+from typing import Any
+
+import bentoml
+from pydantic import ValidationError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from histories.settings import Settings
+from service import schemas as s
+from service.app import create_app
+from service.backend import Backend
+from service.errors import Problem, invalid
+from service.predictor import PARTS
+from service.start import open_backend
+
+_MOST_SECONDS = 30  # for any answer; none should take a tenth of it
+
+api = create_app()
+
+
+def _metrics(request: Request) -> Response:
+    return Response(api.state.backend.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+class _Whole:
+    """The app under its own paths; BentoML would search its routes twice and answer unknown paths itself."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app({**scope, "root_path": ""}, receive, send)
+
+
+@bentoml.asgi_app(Starlette(routes=[Route("/metrics", _metrics)]), path="/")
+@bentoml.asgi_app(_Whole(api), path="/v1")
+@bentoml.service(
+    name="regulars",
+    envs=[{"name": "REGULARS_STORE"}, {"name": "MLFLOW_TRACKING_URI"}],
+    traffic={"timeout": _MOST_SECONDS},
+    metrics={"enabled": False},
+    logging={"access": {"enabled": False}},
+    tracing={"sample_rate": 0.0, "excluded_urls": ".*"},
+)
+class Regulars:
+    """Which customers will come back, what they are worth and what they will buy next."""
+
+    def __init__(self) -> None:
+        logging.getLogger("regulars").setLevel(logging.INFO)
+        logging.getLogger("bentoml._internal.server.http_app").addFilter(_without_values)
+        self.backend: Backend = open_backend(Settings.model_validate({}), loopback=_loopback())
+        api.state.backend = self.backend
+
+    @bentoml.on_shutdown
+    def close(self) -> None:
+        self.backend.close()
+
+    def __is_ready__(self) -> bool:
+        return self.backend.releases.current is not None
+
+    @bentoml.api(input_spec=s.PredictRequest)
+    async def predict(self, ctx: bentoml.Context, **body: Any) -> s.Prediction:
+        """All four answers on one customer."""
+        with _Told(ctx) as backend:
+            return s.Prediction(**backend.predict(s.PredictRequest(**body), PARTS))
+
+    @bentoml.api(input_spec=s.PredictManyRequest)
+    async def predict_many(self, ctx: bentoml.Context, **body: Any) -> s.Predictions:
+        """All four answers on up to 1,000 customers, in their order."""
+        with _Told(ctx) as backend:
+            answers = await backend.predict_many(s.PredictManyRequest(**body))
+            return s.Predictions(predictions=[s.Prediction(**one) for one in answers])
+
+
+class _Told:
+    """Checks the key of a native call, and tells its problems in BentoML's own way."""
+
+    def __init__(self, context: bentoml.Context) -> None:
+        self._authorization = context.request.headers.get("authorization")
+
+    def __enter__(self) -> Backend:
+        backend: Backend = api.state.backend
+        try:
+            backend.keys.check(self._authorization, "predict")
+        except Problem as problem:
+            raise _native(problem) from None
+        return backend
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, ValidationError):
+            error = invalid(error)
+        if isinstance(error, Problem):
+            raise _native(error) from None
+
+
+def _native(problem: Problem) -> bentoml.exceptions.BentoMLException:
+    words = f"{problem.field}: {problem.message}" if problem.field else problem.message
+    return bentoml.exceptions.BentoMLException(words, error_code=HTTPStatus(problem.status))
+
+
+def _without_values(record: logging.LogRecord) -> bool:
+    """BentoML logs every refused request with its input; of that, only the fact is kept."""
+    record.exc_info = None
+    return True
+
+
+def _loopback() -> bool:
+    """Whether the socket that BentoML handed to this worker is bound to this host alone."""
+    if "--fd" not in sys.argv:
+        return False
+    with socket.socket(fileno=socket.dup(int(sys.argv[sys.argv.index("--fd") + 1]))) as bound:
+        return ip_address(bound.getsockname()[0]).is_loopback

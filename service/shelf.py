@@ -1,0 +1,88 @@
+"""Releases on local disk: what the registry last said, and copies that outlive it.
+
+<shelf>/champion.json        {"release", "waiting", "checked_at"}: what the registry says, rewritten at every look
+<shelf>/served.json          {"release"}: the last one that was served well
+<shelf>/<release>/           release.json and a folder for each of the four models
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from histories.settings import Settings
+
+MODELS: Final = ("churn", "customer_value", "next_purchase", "segments")
+_KEPT: Final = 3  # releases
+
+
+class Shelf:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def of(cls, settings: Settings) -> Shelf:
+        """One shelf for each registry: beside an SQLite store, else in the user's cache folder."""
+        store = settings.store.removeprefix("sqlite:///")
+        home = Path(
+            os.environ.get("REGULARS_CACHE") or os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+        )
+        base = Path(store).absolute().parent if store != settings.store else home / "regulars"
+        registry = hashlib.sha256(settings.tracking_uri.encode()).hexdigest()[:8]
+        return cls(base / "releases" / registry)
+
+    def path(self, release: str) -> Path:
+        return self.folder / release
+
+    def holds(self, release: str) -> bool:
+        return (self.path(release) / "release.json").is_file()
+
+    def put(self, built: Path, release: str) -> None:
+        """Take a complete folder in, in one step."""
+        if not self.holds(release):
+            shutil.rmtree(self.path(release), ignore_errors=True)
+            built.replace(self.path(release))
+
+    def say(self, release: str | None, waiting: str | None = None) -> None:
+        """Note what the registry says now."""
+        self._write("champion.json", {"release": release, "waiting": waiting, "checked_at": time.time()})
+
+    def said(self) -> dict[str, Any]:
+        """The registry's last word: release, waiting (why there is none yet), checked_at."""
+        return self._read("champion.json") or {"release": None, "waiting": None, "checked_at": 0.0}
+
+    def served(self, release: str) -> None:
+        if self.last_served() != release:
+            self._write("served.json", {"release": release})
+
+    def last_served(self) -> str | None:
+        return (self._read("served.json") or {}).get("release")
+
+    def prune(self) -> None:
+        """Drop all but the newest few and those in use."""
+        held = sorted(self.folder.glob("*/release.json"), key=lambda card: card.stat().st_mtime)
+        in_use = {self.said()["release"], self.last_served()}
+        for card in held[:-_KEPT]:
+            if card.parent.name not in in_use:
+                shutil.rmtree(card.parent, ignore_errors=True)
+
+    def _write(self, name: str, content: dict[str, Any]) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        unfinished = self.folder / f".{name}.{os.getpid()}"
+        unfinished.write_text(json.dumps(content), encoding="utf-8")
+        unfinished.replace(self.folder / name)
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        try:
+            return read_json(self.folder / name)
+        except (OSError, ValueError):
+            return None
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    return dict(json.loads(file.read_text(encoding="utf-8")))

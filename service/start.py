@@ -1,0 +1,90 @@
+"""Opening what a worker needs, and starting the workers."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+from ipaddress import ip_address
+from typing import Any, Final
+
+from histories.errors import BadInput
+from histories.settings import Settings
+from histories.store import Store
+from service import keys
+from service.backend import Backend
+from service.metrics import Metrics
+from service.releases import Releases
+from service.shelf import Shelf
+from service.trial import trial
+
+_log = logging.getLogger("regulars")
+_QUIET: Final = {
+    "BENTOML_DO_NOT_TRACK": "True",
+    "DO_NOT_TRACK": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "OMP_NUM_THREADS": "1",  # a request is answered by one thread; workers share the cores
+}
+
+
+def open_backend(settings: Settings, *, loopback: bool) -> Backend:
+    """A worker's backend, following the registry. Raises BadInput when the store cannot be opened."""
+    store = Store.open(settings.store, settings)
+    metrics = Metrics()
+    backend = Backend(settings, store, Releases(Shelf.of(settings), metrics, trial(store)), loopback=loopback)
+    if loopback and not keys.every(store):
+        _log.warning(json.dumps({"event": "no_keys", "note": "open to this host: make a key with regulars keys add"}))
+    backend.releases.start()
+    return backend
+
+
+def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 3000, workers: int = 1) -> None:
+    """Serve until stopped by a signal; SIGTERM lets requests under way end.
+
+    Raises BadInput when the store cannot be opened, the port is taken, or anybody could call without a key.
+    """
+    host = "127.0.0.1" if host == "localhost" else host  # BentoML wants an address
+    _check_address(host, port)
+    store = Store.open(settings.store, settings)
+    if not _is_loopback(host) and not keys.every(store):
+        raise BadInput(f"{host} can be reached from elsewhere: make a key first, with regulars keys add")
+    os.environ.update(_QUIET | environment(settings))
+    from service import service
+
+    bento: Any = service.Regulars  # what the decorator makes of the class
+    bento.config["workers"] = workers
+    bento.serve_http(host=host, port=port)
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The environment from which a worker, in whatever folder, reads these same settings."""
+    variables = {"REGULARS_STORE": absolute(settings.store), "MLFLOW_TRACKING_URI": absolute(settings.tracking_uri)}
+    chosen = settings.model_fields_set - {"store", "tracking_uri", "erasure_key"}
+    for name, value in settings.model_dump(mode="json", include=chosen).items():
+        variables[f"REGULARS_{name.upper()}"] = value if isinstance(value, str) else json.dumps(value)
+    if settings.erasure_key is not None:
+        variables["REGULARS_ERASURE_KEY"] = settings.erasure_key.get_secret_value()
+    return variables
+
+
+def absolute(url: str) -> str:
+    """An SQLite URL that means the same from any folder."""
+    scheme, separator, path = url.partition(":///")
+    if scheme != "sqlite" or not path or path == ":memory:":
+        return url
+    return f"{scheme}{separator}{os.path.abspath(path)}"  # noqa: PTH100 - Path would not tidy ..
+
+
+def _check_address(host: str, port: int) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as trying:
+        trying.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trying.bind((host, port))
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or "no such address or port"
+            raise BadInput(f"cannot listen on {host} port {port}: {reason}") from None
+
+
+def _is_loopback(host: str) -> bool:
+    return ip_address(host).is_loopback
