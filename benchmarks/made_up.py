@@ -68,4 +68,5 @@ def _catalog(rng: np.random.Generator) -> Catalog:
     known = np.ones(PRODUCTS, dtype=bool)
     category = rng.integers(NO_CODE, CATEGORIES, PRODUCTS).astype(np.int32)
     names = tuple(f"category {i}" for i in range(CATEGORIES))
-    return Catalog(ids, ids, category, names, np.full(PRODUCTS, np.nan), known, known, {p: i for i, p in enumerate(ids)})
+    code_of = {product: code for code, product in enumerate(ids)}
+    return Catalog(ids, ids, category, names, np.full(PRODUCTS, np.nan), known, known, code_of)

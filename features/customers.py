@@ -11,9 +11,11 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
-from typing import Final
+from typing import Final, get_type_hints
 
+import numba as nb
 import numpy as np
+from numba import types
 from numpy.typing import NDArray
 
 from features.blocks import (
@@ -66,13 +68,29 @@ def _fill_row(row: NDArray[np.float32], past: Past) -> None:
     events.fill(row[_START[12] :], past)
 
 
-@compiled
-def _rows(columns: Columns, first: int, end: int, as_of: int, as_of_day: int, live: bool, out: NDArray) -> None:
+def _signature() -> tuple[types.Type, ...]:
+    """Of _rows: arrays may be read-only, as those that Arrow owns are."""
+    hints = get_type_hints(Columns).values()
+    dtypes = [nb.from_dtype(np.dtype(hint.__args__[1].__args__[0])) for hint in hints]
+    arrays = [types.Array(dtype, 1, "C", readonly=True) for dtype in dtypes]
+    return (types.int64, types.int64, types.int64, types.int64, types.boolean, types.float32[:, ::1], *arrays)
+
+
+@compiled(signature=_signature)
+def _rows(  # type: ignore[no-untyped-def]
+    first, end, as_of, as_of_day, live, out,
+    offsets, occurred_at, recorded_at, voided_at, local_day, local_hour, kind, product, quantity, amount, discount,
+    channel, event_offsets, event_at, event_recorded_at, event_kind, category,
+):  # fmt: skip
     """Rows of customers first..end-1 into the same rows of `out`."""
+    columns = Columns(
+        offsets, occurred_at, recorded_at, voided_at, local_day, local_hour, kind, product, quantity, amount, discount,
+        channel, event_offsets, event_at, event_recorded_at, event_kind, category,
+    )  # fmt: skip
     lines = events = 1
     for i in range(first, end):
-        lines = max(lines, columns.offsets[i + 1] - columns.offsets[i])
-        events = max(events, columns.event_offsets[i + 1] - columns.event_offsets[i])
+        lines = max(lines, offsets[i + 1] - offsets[i])
+        events = max(events, event_offsets[i + 1] - event_offsets[i])
     _fill_rows(columns, first, end, as_of, as_of_day, live, make_room(lines, events), out)
 
 
@@ -97,10 +115,10 @@ def customer_features(
     threads = threads or _cores()
     parts = _parts(columns.offsets, threads)
     if len(parts) == 1:
-        _rows(columns, 0, len(out), as_of, today, live, out)
+        _rows(0, len(out), as_of, today, live, out, *columns)
         return out
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda part: _rows(columns, *part, as_of, today, live, out), parts))
+        list(pool.map(lambda part: _rows(*part, as_of, today, live, out, *columns), parts))
     return out
 
 

@@ -25,14 +25,16 @@ _IMPORT = re.compile(r"^from +([\w.]+) +import +(\([^)]*\)|.*)|^import +([\w.]+)
 piece = nb.njit(nogil=True, error_model="numpy")
 # The same without reference counts, which cost more than the arithmetic of short loops: it cannot make arrays,
 # only use those that it is given.
-lean = nb.njit(nogil=True, error_model="numpy", _nrt=False)
+lean: Any = nb.njit(nogil=True, error_model="numpy", **{"_nrt": False})  # type: ignore[call-overload]
 
 
-def compiled(function: Callable[..., Any] | None = None, *, signature: Any = None) -> Callable[..., Any]:
+def compiled(
+    function: Callable[..., Any] | None = None, *, signature: Callable[[], Any] | None = None
+) -> Callable[..., Any]:
     """Decorator: compile on the first call, or load what an earlier process compiled.
 
-    For functions that Python calls. Nothing is compiled, read or written on import. With a numba `signature`
-    there is one version for good, and other types raise TypeError instead of compiling anew in mid-flight.
+    For functions that Python calls. Nothing is compiled, read or written on import. With a `signature` (a function
+    that gives numba's types) there is one version for good: other types raise TypeError, none compiles in mid-flight.
     """
     if function is None:
         return lambda inner: compiled(inner, signature=signature)
@@ -43,7 +45,7 @@ def compiled(function: Callable[..., Any] | None = None, *, signature: Any = Non
         if _writable(_folder(function)):
             dispatcher._cache = _Cache(function)
         if signature is not None:
-            dispatcher.compile(signature)
+            dispatcher.compile(signature())
             dispatcher.disable_compile()
         return dispatcher
 
