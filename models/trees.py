@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import lightgbm as lgb
-import numba as nb
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from histories.compiled import compiled
 
 # Bits of LightGBM's decision_type (include/LightGBM/tree.h).
 _CATEGORICAL, _DEFAULT_LEFT = 1, 2
@@ -85,7 +86,7 @@ def _flags(tree: dict[str, str]) -> NDArray[np.int8]:
     return flags
 
 
-@nb.njit(cache=False)
+@compiled
 def _walk(feature, threshold, left, right, flags, leaf, root, X, score):  # type: ignore[no-untyped-def]
     for row in range(X.shape[0]):
         total = 0.0

@@ -1,0 +1,73 @@
+"""Boosted trees on top of a starting score, the same way for every target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import lightgbm as lgb
+import numpy as np
+from numpy.typing import NDArray
+
+from models.trees import Trees
+
+Floats = NDArray[np.float64]
+_PARAMETERS = {
+    "num_leaves": 15,
+    "learning_rate": 0.04,
+    "min_data_in_leaf": 100,
+    "feature_fraction": 0.4,
+    "bagging_fraction": 0.7,
+    "bagging_freq": 1,
+    "lambda_l2": 5.0,
+    "max_bin": 127,
+    "deterministic": True,
+    "force_row_wise": True,
+    "verbose": -1,
+}
+ROUNDS = 120
+MIN_ROWS = 400  # labelled rows below which trees would only learn noise
+
+
+@dataclass(frozen=True)
+class Boosted:
+    """A LightGBM model and its flattened trees. Without a booster every score is zero."""
+
+    booster: lgb.Booster | None
+    trees: Trees | None = field(repr=False)
+
+    @classmethod
+    def fit(
+        cls, X: NDArray[np.float32], y: NDArray, start: Floats | None, objective: str, *, seed: int = 1, **more: object
+    ) -> Boosted:
+        """Trees that add to the score `start` of each row; none with fewer than MIN_ROWS rows or a constant y."""
+        if len(y) < MIN_ROWS or (y == y[0]).all():
+            return cls(None, None)
+        parameters = _PARAMETERS | {"objective": objective, "seed": seed, "num_threads": 2} | more
+        table = lgb.Dataset(X, y, init_score=start, free_raw_data=True)
+        return cls._of(lgb.train(parameters, table, ROUNDS))
+
+    @classmethod
+    def _of(cls, booster: lgb.Booster) -> Boosted:
+        return cls(booster, Trees.of(booster))
+
+    def raw(self, X: NDArray[np.float32]) -> Floats:
+        return np.zeros(len(X)) if self.trees is None else self.trees.raw(X)
+
+    def contributions(self, X: NDArray[np.float32]) -> Floats:
+        """(rows, features + 1): exact SHAP values of the raw score, the last column the expectation."""
+        if self.booster is None:
+            return np.zeros((len(X), X.shape[1] + 1))
+        return np.asarray(self.booster.predict(X, pred_contrib=True, num_threads=1))
+
+    def gain(self, width: int) -> Floats:
+        """(width,): how much each input lowered the loss."""
+        return np.zeros(width) if self.booster is None else self.booster.feature_importance("gain")
+
+    def save(self, path: Path) -> None:
+        if self.booster is not None:
+            self.booster.save_model(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Boosted:
+        return cls._of(lgb.Booster(model_file=path)) if path.exists() else cls(None, None)

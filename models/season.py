@@ -1,0 +1,37 @@
+"""The level of business: how much more than the buy-till-you-die models say comes in a season."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from histories.clock import DAY
+from models.frame import YEAR_DAYS
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Season:
+    """Levels, on the raw scale of a score, of past cut-offs (days, rising); a year later they return."""
+
+    days: tuple[float, ...]
+    levels: tuple[float, ...]
+    otherwise: float  # where no level of a year before is known
+
+    @classmethod
+    def of(cls, cuts: Sequence[int], levels: Sequence[float]) -> Season:
+        """From cut-offs in microseconds, oldest first. Without a year ago the latest level is half believed."""
+        days = tuple(cut / DAY for cut in cuts)
+        return cls(days, tuple(levels), 0.5 * levels[-1] if len(levels) else 0.0)
+
+    def level(self, as_of: int | NDArray[np.int64], rows: int) -> Floats:
+        """(rows,): the level a year before as_of, between the cut-offs around it."""
+        before = np.broadcast_to(np.asarray(as_of) / DAY - YEAR_DAYS, rows)
+        if not self.days:
+            return np.full(rows, self.otherwise)
+        known = (before >= self.days[0] - 1) & (before <= self.days[-1] + 1)
+        return np.where(known, np.interp(before, self.days, self.levels), self.otherwise)
