@@ -106,7 +106,7 @@ def add_orders(connection: Connection, orders: pa.Table, gate: Gate, rates: Rate
     known = np.unique(batch.product[batch.product >= 0])
     _name_products(connection, orders, product_id, len(known))
     new = writing.insert(connection, LINES, batch.rows())
-    future = writing.note_span(connection, batch.occurred_at.tolist(), now)
+    future = writing.note_span(connection, batch.occurred_at, now)
     return Added(new, len(customer) - new, future, int((~admitted).sum()))
 
 

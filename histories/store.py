@@ -48,7 +48,7 @@ class Store:
 
     @classmethod
     def open(cls, url: str, settings: Settings) -> Store:
-        """Creates the schema when missing. Raises BadInput for one that cannot be opened, or of another zone or currency."""
+        """Creates what is missing. Raises BadInput for a store of another zone or currency, or none at all."""
         store = cls(open_engine(url), settings)
         for name in ("timezone", "currency"):
             known = store._meta(name)

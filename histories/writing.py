@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
 import sqlalchemy as sa
+from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
 from histories.tables import ALIASES, CUSTOMERS, EVENTS, LABELS, LINES, META, PENDING, PRODUCTS
@@ -76,13 +78,12 @@ def insert(connection: Connection, table: sa.Table, rows: Sequence[tuple]) -> in
     return result.rowcount
 
 
-def note_span(connection: Connection, occurred_at: Sequence[int], now: int) -> int:
+def note_span(connection: Connection, occurred_at: NDArray[np.int64], now: int) -> int:
     """Keeps the first and newest instant of the data; returns how many lie in the future."""
-    due = [instant for instant in occurred_at if instant <= now]
-    future = [instant for instant in occurred_at if instant > now]
-    if due:
-        widen_span(connection, min(due), max(due))
-    insert(connection, PENDING, [(instant,) for instant in sorted(set(future))])
+    due, future = occurred_at[occurred_at <= now], occurred_at[occurred_at > now]
+    if len(due):
+        widen_span(connection, int(due.min()), int(due.max()))
+    insert(connection, PENDING, [(instant,) for instant in np.unique(future).tolist()])
     return len(future)
 
 
@@ -151,3 +152,18 @@ def _products(connection: Connection, ids: Sequence[str]) -> list[sa.Row]:
         which = sa.select(PRODUCTS).where(PRODUCTS.c.product_id.in_(ids[start : start + _SLICE]))
         found += connection.execute(which).all()
     return found
+
+
+def describe_products(connection: Connection, rows: Sequence[tuple[int, str | None, str | None, float | None]]) -> None:
+    """Rows of (code, name, category, paid): names and categories where there are none, and the latest price paid."""
+    categories = label_codes(connection, "category", {row[2] for row in rows if row[2]})
+    product = sa.update(PRODUCTS).where(PRODUCTS.c.code == sa.bindparam("which"))
+    held = {name: sa.func.coalesce(PRODUCTS.c[name], sa.bindparam(f"new_{name}")) for name in ("name", "category")}
+    paid: sa.ColumnElement = sa.func.coalesce(sa.bindparam("new_paid"), PRODUCTS.c.paid)
+    said = [
+        {"which": code, "new_name": name, "new_category": categories.get(category or ""), "new_paid": price}
+        for code, name, category, price in rows
+    ]
+    if said:
+        connection.execute(product.values(**held, paid=paid), said)
+        bump(connection, "products_version")

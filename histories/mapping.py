@@ -1,0 +1,234 @@
+"""One file into one checked table of the scratch database: columns found, typed, and each bad line marked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+from duckdb import DuckDBPyConnection
+
+from histories.clean import Check, Column, id_sql, instant_sql, number_sql, problem_sql
+from histories.columns import CONSENT_COLUMNS, REQUIRED, SYNONYMS
+from histories.errors import BadInput
+from histories.files import Source, number_lines, open_source, quoted, skipped_lines
+from histories.presets import TABLES, ColumnMap
+
+_IDS = {"customer_id", "order_id", "product_id", "id"}
+_NUMBERS = {"quantity", "unit_price", "amount", "discount", "value", "price"}
+_INSTANTS = {"occurred_at", "recorded_at"}
+_FLAGS = {"in_stock", "sellable", *CONSENT_COLUMNS}
+_LAST_INSTANT = 4_102_444_800_000_000  # 2100
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A table `name` of typed canonical columns, `line` and `problem` (place in checks, null for a good line)."""
+
+    name: str
+    label: str
+    columns: Mapping[str, Column]
+    checks: Sequence[Check]
+    map: ColumnMap
+    skipped: Sequence[tuple[int, str, str]]  # lines that were not even of the file's shape
+
+
+def check_file(
+    bench: DuckDBPyConnection,
+    folder: Path,
+    place: str,
+    table: str,
+    maps: Sequence[ColumnMap],
+    currencies: Sequence[str] | None,
+    now: str,
+) -> Checked:
+    """Reads and checks one of orders, events, customers, products. Raises BadInput when nothing of it can be used."""
+    source = open_source(bench, folder, place, table)
+    chosen = _fitting(source, maps, table)
+    try:
+        columns = _mapped(bench, source, chosen, table, now)
+        skipped = skipped_lines(bench, table)
+        typed, checks = _typed_sql(bench, table, columns, chosen, currencies)
+        bench.execute(f"CREATE TABLE {table} AS SELECT *, {problem_sql(checks)} AS problem FROM ({typed})")
+    except BadInput as error:
+        raise BadInput(f"{source.label}: {error}") from None
+    except duckdb.Error as error:
+        raise BadInput(f"{source.label}: {_reason(error)}") from None
+    checked = Checked(table, source.label, columns, checks, chosen, skipped)
+    _need_some(bench, checked)
+    return checked
+
+
+def rejected(bench: DuckDBPyConnection, checked: Checked) -> list[tuple[str, str, int]]:
+    """(column, reason, lines), most frequent first."""
+    query = f"SELECT problem, count(*) FROM {checked.name} WHERE problem IS NOT NULL GROUP BY problem"
+    counts = {(checked.checks[p].column, checked.checks[p].reason): n for p, n in bench.execute(query).fetchall()}
+    for _, column, reason in checked.skipped:
+        counts[column, reason] = counts.get((column, reason), 0) + 1
+    return sorted(((column, reason, n) for (column, reason), n in counts.items()), key=lambda row: (-row[2], row))
+
+
+def _need_some(bench: DuckDBPyConnection, checked: Checked) -> None:
+    total, good = bench.execute(f"SELECT count(*), count(*) FILTER (problem IS NULL) FROM {checked.name}").fetchall()[0]
+    if good:
+        return
+    if not total and not checked.skipped:
+        raise BadInput(f"{checked.label}: has no lines under its header")
+    column, reason, lines = rejected(bench, checked)[0]
+    query = f"SELECT min(line) FROM {checked.name} WHERE problem IS NOT NULL"
+    first = bench.execute(query).fetchall()[0][0] or min(line for line, _, _ in checked.skipped)
+    raise BadInput(
+        f"{checked.label}: none of {total + len(checked.skipped):,} lines can be used; "
+        f"{lines:,} because {column or 'the line'} {reason}, first line {first}"
+    )
+
+
+def _fitting(source: Source, maps: Sequence[ColumnMap], table: str) -> ColumnMap:
+    """The first map whose columns the file has; else the error of the one that lacks least."""
+    lacking = []
+    for candidate in maps:
+        needs = candidate.needs if table == "orders" else ()
+        names = (*needs, *candidate.columns.get(table, {}).values())
+        missing = [name for name in names if _find(source, name) is None]
+        if not missing:
+            return candidate
+        lacking.append(missing)
+    least = min(lacking, key=len)
+    raise BadInput(
+        f"{source.label}: column {', '.join(map(repr, least))} is missing; the file has {_listed(source)}; "
+        "choose the --preset it was written by, or name its columns in a --columns map"
+    )
+
+
+def _mapped(bench: DuckDBPyConnection, source: Source, chosen: ColumnMap, table: str, now: str) -> dict[str, Column]:
+    """Creates {table}_mapped with `line` and canonical names; returns its columns."""
+    if chosen.reshape and table == "orders":
+        return _reshaped(bench, source, chosen, table, now)
+    columns = _resolved(source, chosen, table)
+    names = "".join(f", {quoted(column.label)} AS {quoted(name)}" for name, column in columns.items())
+    kind = "VIEW" if "read_parquet" in source.relation else "TABLE"
+    bench.execute(f"CREATE {kind} {table}_mapped AS SELECT line{names} FROM {source.relation}")
+    if kind == "TABLE":
+        number_lines(bench, table, f"{table}_mapped")
+    return columns
+
+
+def _reshaped(bench: DuckDBPyConnection, source: Source, chosen: ColumnMap, table: str, now: str) -> dict[str, Column]:
+    names = {name: str(_find(source, name)) for name in chosen.needs}
+    raw = ", ".join(f"CAST({quoted(found)} AS VARCHAR) AS {quoted(name)}" for name, found in names.items())
+    bench.execute(f"CREATE TABLE {table}_raw AS SELECT line, {raw} FROM {source.relation}")
+    number_lines(bench, table, f"{table}_raw")
+    query = str(chosen.reshape).replace("{raw}", f"{table}_raw").replace("{now}", now)
+    bench.execute(f"CREATE TABLE {table}_mapped AS {query}")
+    described = bench.execute(f"DESCRIBE {table}_mapped").fetchall()
+    return {row[0]: Column(row[0], row[0], "VARCHAR") for row in described if row[0] != "line"}
+
+
+def _resolved(source: Source, chosen: ColumnMap, table: str) -> dict[str, Column]:
+    """Canonical name: the file's column; by the map, by the same name, or by a synonym."""
+    found: dict[str, str] = {}
+    for name, said in chosen.columns.get(table, {}).items():
+        found[name] = str(_find(source, said))
+    for candidates in (lambda name: (name,), lambda name: SYNONYMS.get(name, ())):
+        for name in TABLES[table]:
+            free = (_find(source, other) for other in candidates(name) if name not in found)
+            match = next((column for column in free if column and column not in found.values()), None)
+            if match:
+                found[name] = match
+    if table == "customers":
+        found |= {name: name for name in source.types if name not in found.values() and name not in found}
+    if lacking := [name for name in REQUIRED[table] if name not in found]:
+        raise BadInput(
+            f"no column for {', '.join(lacking)}; the file has {_listed(source)}; use --preset or a --columns map"
+        )
+    return {name: Column(name, column, source.types[column]) for name, column in found.items()}
+
+
+def _typed_sql(
+    bench: DuckDBPyConnection,
+    table: str,
+    columns: Mapping[str, Column],
+    chosen: ColumnMap,
+    currencies: Sequence[str] | None,
+) -> tuple[str, list[Check]]:
+    """SQL of the typed columns, with {name}_said where a value was there, and the checks on them."""
+    mapped = f"{table}_mapped"
+    parts, checks = ["line"], []
+    for name, column in columns.items():
+        if name in _INSTANTS:
+            value, aware = instant_sql(bench, mapped, column, chosen.date_format)
+            parts += [f"{value} AS {name}", f"{aware} AS {name}_aware"]
+        elif name in _NUMBERS:
+            parts.append(f"{number_sql(column, chosen.decimal, chosen.units.get(name, 1.0))} AS {name}")
+        elif name in _FLAGS:
+            parts.append(f"TRY_CAST({column.text} AS BOOLEAN) AS {name}")
+        elif name in _IDS:
+            parts.append(f"{id_sql(column, upper=chosen.upper and name == 'product_id')} AS {name}")
+        else:
+            parts.append(f"{_plain(column, table, name)} AS {quoted(name)}")
+        if name in _INSTANTS | _NUMBERS | _FLAGS:
+            parts.append(f"{column.text} IS NOT NULL AS {name}_said")
+        checks += _checks(name, column.label, table, chosen, currencies)
+    return f"SELECT {', '.join(parts)} FROM {mapped}", checks
+
+
+def _plain(column: Column, table: str, name: str) -> str:
+    """Text; an attribute of a customer that a file types as a number stays one."""
+    attribute = table == "customers" and name not in TABLES["customers"]
+    typed = column.type != "VARCHAR" and not column.is_time and "[]" not in column.type
+    if attribute and typed:
+        return f"TRY_CAST({quoted(column.name)} AS DOUBLE)"
+    if "[]" in column.type:
+        return f"array_to_string({quoted(column.name)}, ';')"
+    return column.text
+
+
+def _checks(name: str, label: str, table: str, chosen: ColumnMap, currencies: Sequence[str] | None) -> list[Check]:
+    unread = f"{name}_said AND {name} IS NULL"
+    checks = []
+    if name in REQUIRED[table]:
+        said = f" AND NOT {name}_said" if name in _INSTANTS else ""
+        checks.append(Check(f"{name} IS NULL{said}", label, "is missing"))
+    if name in _INSTANTS:
+        checks.append(Check(unread, label, "is not a date in the format of this column"))
+        checks.append(Check(f"{name} NOT BETWEEN 0 AND {_LAST_INSTANT}", label, "is not between 1970 and 2100"))
+    if name in _NUMBERS:
+        hint = "" if chosen.decimal == "," else '; decimal commas need decimal = "," in a column map'
+        checks.append(Check(unread, label, f"is not a number{hint}"))
+    if name in _FLAGS:
+        checks.append(Check(unread, label, "is neither true nor false"))
+    if name == "quantity":
+        checks.append(Check("quantity = 0", label, "is zero"))
+    if name == "unit_price":
+        checks.append(Check("unit_price < 0", label, "is negative"))
+        if chosen.zero_price != "keep":
+            checks.append(Check("unit_price = 0", label, "is zero"))
+    if name == "currency" and currencies:
+        known = ", ".join("'" + re.sub(r"[^A-Za-z]", "", code) + "'" for code in currencies)
+        checks.append(Check(f"upper(currency) NOT IN ({known})", label, "is another currency, without a rate"))
+    return checks
+
+
+def _find(source: Source, name: str) -> str | None:
+    """The file's own spelling of a column, whatever its case, blanks and underscores."""
+    if name in source.types:
+        return name
+    return next((column for column in source.types if _folded(column) == _folded(name)), None)
+
+
+def _folded(name: str) -> str:
+    return re.sub(r"[\s_-]+", "_", name.strip().lower())
+
+
+def _listed(source: Source) -> str:
+    names = list(source.types)
+    return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+
+
+def _reason(error: duckdb.Error) -> str:
+    """In our own words: DuckDB's quote the line at fault."""
+    if "No space left" in str(error):
+        return "no space left on the disk for temporary files (TMPDIR)"
+    return "is damaged, or not what its name says"
