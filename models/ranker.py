@@ -15,6 +15,7 @@ from models.candidates import NAMES
 from models.trees import Trees
 
 TREES = 100
+KEPT_MISSES = 0.5
 FEWEST_TARGETS, FEWEST_HITS = 50, 50
 HELD_BACK = 0.15  # of the targets, for the calibration
 
@@ -41,43 +42,39 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Ranker:
-    """Mean of a listwise and a pointwise booster, and the line that turns their scores into probabilities."""
+    """One booster over candidates, and the line that turns its scores into probabilities."""
 
-    listwise: str  # LightGBM text
-    pointwise: str
+    text: str  # LightGBM's
     slope: float
     intercept: float
-    walkers: tuple[Trees, Trees]
+    trees: Trees
 
     @classmethod
     def fit(cls, rows: Rows, *, seed: int, threads: int) -> Ranker:
         order = np.random.default_rng(seed).permutation(len(rows.size))
         held = int(len(order) * HELD_BACK)
-        kept, back = rows.of(np.sort(order[held:])), rows.of(np.sort(order[:held]))
-        listwise = _boost_listwise(kept, seed, threads)
-        pointwise = _boost_pointwise(kept, seed, threads)
-        walkers = (Trees.parse(listwise), Trees.parse(pointwise))
-        slope, intercept = _calibrate(_raw(walkers, back.X), back.hit)
-        return cls(listwise, pointwise, slope, intercept, walkers)
+        text = _boost(rows.of(np.sort(order[held:])), seed, threads)
+        back, trees = rows.of(np.sort(order[:held])), Trees.parse(text)
+        slope, intercept = _calibrate(trees.raw(back.X), back.hit)
+        return cls(text, slope, intercept, trees)
 
     def predict(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """Probability (rows,) that the customer's next basket holds the candidate; each row by itself."""
-        return 1.0 / (1.0 + np.exp(-(self.slope * _raw(self.walkers, X) + self.intercept)))
+        return 1.0 / (1.0 + np.exp(-(self.slope * self.trees.raw(X) + self.intercept)))
 
     def save(self, folder: Path) -> None:
-        (folder / "listwise.txt").write_text(self.listwise)
-        (folder / "pointwise.txt").write_text(self.pointwise)
+        (folder / "ranker.txt").write_text(self.text)
         meta = {"slope": self.slope, "intercept": self.intercept, "features": list(NAMES)}
         (folder / "ranker.json").write_text(json.dumps(meta))
 
     @classmethod
     def load(cls, folder: Path) -> Ranker:
+        """Raises ValueError where it was trained on other features than this version computes."""
         meta = json.loads((folder / "ranker.json").read_text())
         if meta["features"] != list(NAMES):
             raise ValueError(f"{folder}: the ranker was trained on other features than this version computes")
-        listwise, pointwise = (folder / "listwise.txt").read_text(), (folder / "pointwise.txt").read_text()
-        walkers = (Trees.parse(listwise), Trees.parse(pointwise))
-        return cls(listwise, pointwise, meta["slope"], meta["intercept"], walkers)
+        text = (folder / "ranker.txt").read_text()
+        return cls(text, meta["slope"], meta["intercept"], Trees.parse(text))
 
 
 def plain_scores(X: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -87,12 +84,23 @@ def plain_scores(X: NDArray[np.float32]) -> NDArray[np.float64]:
     return (np.nan_to_num(mine) + np.clip(np.nan_to_num(share), 0, 1)) / (weight + 1)
 
 
-def _raw(walkers: tuple[Trees, Trees], X: NDArray[np.float32]) -> NDArray[np.float64]:
-    return walkers[0].raw(X) + walkers[1].raw(X)
+def _boost(rows: Rows, seed: int, threads: int) -> str:
+    """Soft labels: a hit counts 1 / size of its basket, as recall does. Most misses are left out, the rest weigh more.
+
+    A lambdarank booster, alone or averaged with this one, ranked no better (docs/results-next-basket.md).
+    """
+    kept = rows.hit | (np.random.default_rng(seed).random(len(rows.hit)) < KEPT_MISSES)
+    label = rows.hit / np.repeat(np.maximum(rows.size, 1), np.diff(rows.start))
+    weight = np.where(rows.hit, 1.0, 1.0 / KEPT_MISSES)
+    data = lgb.Dataset(
+        rows.X[kept], label[kept].astype(np.float32), weight=weight[kept], feature_name=list(NAMES), free_raw_data=True
+    )
+    return lgb.train(_parameters(seed, threads), data, TREES).model_to_string()
 
 
 def _parameters(seed: int, threads: int) -> dict[str, object]:
     return {
+        "objective": "cross_entropy",
         "num_leaves": 31,
         "learning_rate": 0.08,
         "min_data_in_leaf": 100,
@@ -107,24 +115,6 @@ def _parameters(seed: int, threads: int) -> dict[str, object]:
         "num_threads": threads,
         "verbose": -1,
     }
-
-
-def _boost_listwise(rows: Rows, seed: int, threads: int) -> str:
-    parameters = _parameters(seed, threads) | {
-        "objective": "lambdarank",
-        "lambdarank_truncation_level": 20,
-        "label_gain": [0, 1],
-    }
-    data = lgb.Dataset(rows.X, rows.hit.astype(np.float32), group=np.diff(rows.start), feature_name=list(NAMES))
-    return lgb.train(parameters, data, TREES).model_to_string()
-
-
-def _boost_pointwise(rows: Rows, seed: int, threads: int) -> str:
-    """Soft labels: a hit counts 1 / size of its basket, as recall does."""
-    label = rows.hit / np.repeat(np.maximum(rows.size, 1), np.diff(rows.start))
-    parameters = _parameters(seed, threads) | {"objective": "cross_entropy"}
-    data = lgb.Dataset(rows.X, label.astype(np.float32), feature_name=list(NAMES))
-    return lgb.train(parameters, data, TREES).model_to_string()
 
 
 def _calibrate(raw: NDArray[np.float64], hit: NDArray[np.bool_]) -> tuple[float, float]:
