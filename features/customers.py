@@ -68,11 +68,14 @@ def _fill_row(row: NDArray[np.float32], past: Past) -> None:
     events.fill(row[_START[12] :], past)
 
 
+@cache
+def _dtypes() -> tuple[np.dtype, ...]:
+    return tuple(np.dtype(hint.__args__[1].__args__[0]) for hint in get_type_hints(Columns).values())
+
+
 def _signature() -> tuple[types.Type, ...]:
     """Of _rows: arrays may be read-only, as those that Arrow owns are."""
-    hints = get_type_hints(Columns).values()
-    dtypes = [nb.from_dtype(np.dtype(hint.__args__[1].__args__[0])) for hint in hints]
-    arrays = [types.Array(dtype, 1, "C", readonly=True) for dtype in dtypes]
+    arrays = [types.Array(nb.from_dtype(dtype), 1, "C", readonly=True) for dtype in _dtypes()]
     return (types.int64, types.int64, types.int64, types.int64, types.boolean, types.float32[:, ::1], *arrays)
 
 
@@ -114,11 +117,14 @@ def customer_features(
     today = local_day(as_of, history.zone)
     threads = threads or _cores()
     parts = _parts(columns.offsets, threads)
-    if len(parts) == 1:
-        _rows(0, len(out), as_of, today, live, out, *columns)
-        return out
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda part: _rows(*part, as_of, today, live, out, *columns), parts))
+    try:
+        if len(parts) == 1:
+            _rows(0, len(out), as_of, today, live, out, *columns)
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(lambda part: _rows(*part, as_of, today, live, out, *columns), parts))
+    except TypeError as error:
+        raise TypeError(_wrong_type(columns) or str(error)) from None
     return out
 
 
@@ -139,6 +145,15 @@ def _columns(history: History) -> Columns:
         lines.kind, lines.product, lines.quantity, lines.amount, lines.discount, lines.channel,
         events.offsets, events.occurred_at, events.recorded_at, events.kind, history.catalog.category,
     )  # fmt: skip
+
+
+def _wrong_type(columns: Columns) -> str:
+    """Which column has a type that the kernel does not take; empty if none has."""
+    arrays: tuple[NDArray, ...] = columns
+    for name, values, dtype in zip(Columns._fields, arrays, _dtypes(), strict=True):
+        if values.dtype != dtype or not values.flags.c_contiguous:
+            return f"{name} must be {dtype}, contiguous; it is {values.dtype}"
+    return ""
 
 
 def _parts(offsets: NDArray[np.int64], threads: int) -> list[tuple[int, int]]:
