@@ -45,7 +45,7 @@ class Labelled:
     X: NDArray[np.float32]
     names: Sequence[str]
     as_of: NDArray[np.int64]
-    orders: NDArray[np.float64]
+    orders: NDArray[np.floating]
 
 
 def nothing_from_the_future(history: History, as_of: int, rows: Rows) -> None:

@@ -124,7 +124,7 @@ def unjudged(truth: Truth) -> dict[str, str]:
     lost, came, baskets = int(truth.lost.sum()), int((truth.orders > 0).sum()), int(truth.has_basket.sum())
     if len(truth) < _FEWEST_CUSTOMERS:
         return {model: f"{len(truth)} holdout customers, {_FEWEST_CUSTOMERS} needed" for model in GATED}
-    reasons = {}
+    reasons: dict[str, str] = {}
     if min(lost, came) < _FEWEST_OF_A_KIND:
         why = f"{came} holdout customers ordered and {lost} did not, {_FEWEST_OF_A_KIND} of each needed"
         reasons |= {"churn": why, "customer_value": why, "segments": why}

@@ -49,7 +49,7 @@ class Fitted:
             saved[name].mkdir(parents=True)
             model.save(saved[name])
             (saved[name] / "attributes.json").write_text(self.encoder.to_json(), encoding="utf-8")
-            meta = {**shop, "model": name, "features": list(model.features)}
+            meta = {**shop, "model": name}
             (saved[name] / "shop.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
         return saved
 
@@ -91,8 +91,8 @@ def answers(fitted: Fitted, holdout: Holdout) -> Answers:
         return columns(X, names, model.features)
 
     value = fitted.customer_value.predict(asked(fitted.customer_value), holdout.cut)
-    days, _ = fitted.next_purchase.when(asked(fitted.next_purchase), holdout.cut)
-    recall, ndcg = ranked(holdout, _recommended(fitted.next_purchase, holdout, asked(fitted.next_purchase)))
+    days, _ = fitted.next_purchase.when(asked(fitted.next_purchase.timing), holdout.cut)
+    recall, ndcg = ranked(holdout, _recommended(fitted.next_purchase, holdout))
     return {
         "churn": fitted.churn.predict(asked(fitted.churn), holdout.cut),
         "mean": value.mean,
@@ -115,11 +115,11 @@ def ranked(holdout: Holdout, lists: Sequence[NDArray]) -> tuple[NDArray[np.float
     return found[:, 0], found[:, 1]
 
 
-def _recommended(model: NextPurchase, holdout: Holdout, X: NDArray[np.float32]) -> list[NDArray]:
+def _recommended(model: NextPurchase, holdout: Holdout) -> list[NDArray]:
     """Stock is of today, not of the cut: it plays no part here."""
     buyers = np.flatnonzero(holdout.truth.has_basket)
     part = of_customers(holdout.history, buyers)
-    lists = model.recommend(part, holdout.cut, K, in_stock_only=False, X=X[buyers])
+    lists = model.recommend(part, holdout.cut, K, in_stock_only=False)
     return [np.array([each.product for each in found], dtype=np.int32) for found in lists]
 
 

@@ -159,8 +159,14 @@ def _log_findings(run: Run, frame: Frame, fitted: recipe.Fitted, scores: Scores,
 
 
 def _importance(fitted: recipe.Fitted) -> dict[str, list[tuple[str, float]]]:
-    """Per model that learned with trees: features by their share of the gain."""
-    return {name: getattr(fitted.models[name], "importance", list)() for name in ("churn", "customer_value")}
+    """Per model that learned with trees: features by their share of the gain, the largest first."""
+    gains = {"churn": fitted.churn.importance(), "customer_value": fitted.customer_value.importance()}
+    return {model: _shares(gain) for model, gain in gains.items() if sum(gain.values()) > 0}
+
+
+def _shares(gain: Mapping[str, float]) -> list[tuple[str, float]]:
+    total = sum(gain.values())
+    return sorted(((name, value / total) for name, value in gain.items()), key=lambda pair: -pair[1])
 
 
 def _grades(verdict: Verdict) -> str:
