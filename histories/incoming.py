@@ -140,7 +140,7 @@ def add_customers(connection: Connection, rows: Sequence[Mapping[str, Any]], gat
     """Customers with attributes (every column that is not consent or aliases); later values replace earlier ones."""
     people = {normal_id(str(row["customer_id"])): row for row in rows}
     keys = writing.customer_keys(connection, gate.admitted(list(people)))
-    kinds = dict(connection.execute(sa.select(ATTRIBUTES.c.name, ATTRIBUTES.c.kind)).tuples().all())
+    kinds = dict(connection.execute(sa.select(ATTRIBUTES.c.name, ATTRIBUTES.c.kind)).all())
     for customer_id, key in keys.items():
         row = people[customer_id]
         _set_attributes(connection, key, row, kinds)

@@ -178,7 +178,7 @@ def _times(row: sa.RowMapping) -> dict[str, Any]:
 
 def _names(connection: Connection, domain: str) -> dict[int, str]:
     named = sa.select(LABELS.c.code, LABELS.c.name).where(LABELS.c.domain == domain)
-    return dict(connection.execute(named).tuples().all())
+    return dict(connection.execute(named).all())
 
 
 def _shrink_span(connection: Connection, now: int) -> None:

@@ -36,7 +36,7 @@ EVENT_COLUMNS = (
 )
 LINES_SQL = f"SELECT {', '.join(name for name, _ in LINE_COLUMNS)} FROM lines"
 EVENTS_SQL = f"SELECT {', '.join(name for name, _ in EVENT_COLUMNS)} FROM events"
-_FETCH = 50_000
+_FETCH = 2_000  # larger slices wake the garbage collector
 
 Spec = Sequence[tuple[str, Any]]
 Arrays = dict[str, NDArray]

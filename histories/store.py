@@ -22,7 +22,7 @@ from histories.errors import BadInput
 from histories.history import Catalog, History
 from histories.incoming import Added
 from histories.settings import Settings
-from histories.tables import ATTRIBUTES, CUSTOMERS, LABELS, PENDING, PRODUCTS, open_engine
+from histories.tables import ATTRIBUTES, CUSTOMERS, LABELS, LINES, PENDING, PRODUCTS, open_engine
 
 DOMAINS = ("channel", "category", "event", "campaign")
 
@@ -124,13 +124,13 @@ class Store:
 
     def history(self, *, purpose: str | None = None) -> History:
         """Everybody, sorted by customer_id; with a purpose, only those who allow it."""
-        with self._reading() as connection:
+        with self.snapshot() as connection:
             found = self._customers(connection, purpose)
             return self._history(connection, found, None)
 
     def chunks(self, size: int, *, purpose: str | None = None) -> Iterator[History]:
         """The same in pieces of `size` customers, of one state of the store, in constant memory."""
-        with self._reading() as connection:
+        with self.snapshot() as connection:
             last: str | None = None
             while True:
                 which = sa.select(CUSTOMERS.c.customer_id).order_by(CUSTOMERS.c.customer_id).limit(size)
@@ -184,16 +184,25 @@ class Store:
         """First and newest occurred_at (us) of order lines that are not in the future; None without any."""
         moment = time.time_ns() // 1000 if now is None else now
         known = json.loads(self._meta("span") or "null")
-        with self._reading() as connection:
+        with self.snapshot() as connection:
             due = sa.select(PENDING.c.occurred_at).where(PENDING.c.occurred_at <= moment)
             instants = [*(known or ()), *connection.execute(due).scalars()]
         return (min(instants), max(instants)) if instants else None
+
+    def newest(self, as_of: int) -> int | None:
+        """Newest occurred_at (us) of order lines by `as_of`; None without any. Reads all lines unless as_of is late."""
+        span = self.span(as_of)
+        if span is None or span[0] > as_of or span[1] <= as_of:
+            return None if span is None or span[0] > as_of else span[1]
+        newest = sa.select(sa.func.max(LINES.c.occurred_at)).where(LINES.c.occurred_at <= as_of)
+        with self.snapshot() as connection:
+            return connection.execute(newest).scalar()
 
     def digest(self) -> str:
         """Hex digest of all lines and events by customer: equal for equal data, however it came."""
         low, high = "{0} & 4294967295", "({0} >> 32) & 4294967295"
         total = hashlib.blake2b(digest_size=16)
-        with self._reading() as connection:
+        with self.snapshot() as connection:
             for name, key in (("lines", "line_id"), ("events", "event_id")):
                 sums = f"SUM({low.format(key)}), SUM({high.format(key)})"
                 text = (
@@ -205,7 +214,7 @@ class Store:
         return total.hexdigest()
 
     def customer_ids(self) -> list[str]:
-        with self._reading() as connection:
+        with self.snapshot() as connection:
             return list(
                 connection.execute(sa.select(CUSTOMERS.c.customer_id).order_by(CUSTOMERS.c.customer_id)).scalars()
             )
@@ -213,7 +222,7 @@ class Store:
     def counts(self) -> dict[str, int]:
         """Rows of each table."""
         names = ("customers", "lines", "events", "products")
-        with self._reading() as connection:
+        with self.snapshot() as connection:
             return {name: connection.exec_driver_sql(f"SELECT COUNT(*) FROM {name}").scalar_one() for name in names}
 
     # Persons
@@ -247,7 +256,7 @@ class Store:
     # Inside
 
     @contextmanager
-    def _reading(self) -> Iterator[Connection]:
+    def snapshot(self) -> Iterator[Connection]:
         try:
             with self.engine.begin() as connection:
                 yield connection
@@ -302,14 +311,14 @@ class Store:
         return self._shared_now
 
     def _read_shared(self) -> _Shared:
-        with self._reading() as connection:
+        with self.snapshot() as connection:
             version = int(writing.meta(connection, "products_version") or 0)
             rows = connection.execute(sa.select(PRODUCTS).order_by(PRODUCTS.c.code)).all()
             named = connection.execute(sa.select(LABELS.c.domain, LABELS.c.name).order_by(LABELS.c.code)).all()
             attributes = connection.execute(sa.select(ATTRIBUTES.c.name, ATTRIBUTES.c.kind).order_by(ATTRIBUTES.c.name))
             labels = {domain: tuple(name for where, name in named if where == domain) for domain in DOMAINS}
             catalog = reading.catalog_of([tuple(row) for row in rows], labels["category"])
-            return _Shared(version, catalog, labels, dict(attributes.tuples().all()))
+            return _Shared(version, catalog, labels, dict(attributes.all()))
 
     def _customers(
         self, connection: Connection, purpose: str | None, between: tuple[str, str] | None = None

@@ -59,7 +59,7 @@ def product_codes(connection: Connection, ids: Sequence[str], hidden: Iterable[s
 def label_codes(connection: Connection, domain: str, names: Iterable[str]) -> dict[str, int]:
     """Dense append-only codes of channels, categories, event kinds and campaigns."""
     named = sa.select(LABELS.c.name, LABELS.c.code).where(LABELS.c.domain == domain)
-    codes = dict(connection.execute(named).tuples().all())
+    codes = dict(connection.execute(named).all())
     new = sorted(set(names) - codes.keys())
     added = {name: len(codes) + place for place, name in enumerate(new)}
     if added:
@@ -128,7 +128,7 @@ def _known(connection: Connection, name: sa.Column, code: sa.Column, ids: Sequen
     found: dict[str, int] = {}
     for start in range(0, len(ids), _SLICE):
         rows = connection.execute(sa.select(name, code).where(name.in_(ids[start : start + _SLICE])))
-        found |= dict(rows.tuples().all())
+        found |= dict(rows.all())
     return found
 
 
