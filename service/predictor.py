@@ -175,7 +175,7 @@ def _times(
 ) -> dict[int, tuple[str | None, list[float]]]:
     """Expected date and weekly probabilities of the customers wanted, by position."""
     who = np.flatnonzero(wanted)
-    if not len(who):
+    if not len(who) or release.next_purchase.timing is None:
         return {}
     days, weeks = release.next_purchase.when(release.columns("next_purchase", X[who]), moment.as_of)
     today = local_day(moment.as_of, zone)

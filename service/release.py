@@ -35,7 +35,6 @@ class Refused(Exception):
 class Release:
     id: str
     horizon_days: int
-    as_of: int  # training's cut, us
     encoder: AttributeEncoder
     churn: Churn
     customer_value: CustomerValue
@@ -57,7 +56,6 @@ class Release:
         release = cls(
             id=card["release"],
             horizon_days=int(shop["horizon_days"]),
-            as_of=int(shop["as_of"]),
             encoder=encoder,
             **models,
             versions=card["versions"],
@@ -75,15 +73,22 @@ class Release:
         """Raises Refused when a model wants a feature that is not made any more."""
         made = set(self.row_names)
         for name in KINDS:
-            missing = [wanted for wanted in getattr(self, name).features if wanted not in made]
+            missing = [wanted for wanted in self._wanted(name) if wanted not in made]
             if missing:
                 raise Refused(f"{name} wants the feature {missing[0]}, which is not made")
+
+    def _wanted(self, name: str) -> tuple[str, ...]:
+        """The columns of a customer's row that a model takes; the ranker of next_purchase makes its own."""
+        model = getattr(self, name)
+        if name == "next_purchase":
+            return tuple(model.timing.features) if model.timing else ()
+        return tuple(model.features)
 
     @cached_property
     def _positions(self) -> dict[str, NDArray[np.intp] | None]:
         """Per model, where its columns are in a row; None where they are the row itself."""
         at = {name: position for position, name in enumerate(self.row_names)}
-        wanted = {name: tuple(getattr(self, name).features) for name in KINDS}
+        wanted = {name: self._wanted(name) for name in KINDS}
         return {
             name: None if names == self.row_names else np.array([at[column] for column in names], dtype=np.intp)
             for name, names in wanted.items()

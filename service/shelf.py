@@ -33,7 +33,7 @@ class Shelf:
             os.environ.get("REGULARS_CACHE") or os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
         )
         base = Path(store).absolute().parent if store != settings.store else home / "regulars"
-        registry = hashlib.sha256(settings.tracking_uri.encode()).hexdigest()[:8]
+        registry = hashlib.sha256(absolute(settings.tracking_uri).encode()).hexdigest()[:8]
         return cls(base / "releases" / registry)
 
     def path(self, release: str) -> Path:
@@ -86,3 +86,11 @@ class Shelf:
 
 def read_json(file: Path) -> dict[str, Any]:
     return dict(json.loads(file.read_text(encoding="utf-8")))
+
+
+def absolute(url: str) -> str:
+    """An SQLite URL that means the same from any folder."""
+    scheme, separator, path = url.partition(":///")
+    if scheme != "sqlite" or not path or path == ":memory:":
+        return url
+    return f"{scheme}{separator}{os.path.abspath(path)}"  # noqa: PTH100 - Path would not tidy ..

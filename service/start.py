@@ -16,7 +16,7 @@ from service import keys
 from service.backend import Backend
 from service.metrics import Metrics
 from service.releases import Releases
-from service.shelf import Shelf
+from service.shelf import Shelf, absolute
 from service.trial import trial
 
 _log = logging.getLogger("regulars")
@@ -66,14 +66,6 @@ def environment(settings: Settings) -> dict[str, str]:
     if settings.erasure_key is not None:
         variables["REGULARS_ERASURE_KEY"] = settings.erasure_key.get_secret_value()
     return variables
-
-
-def absolute(url: str) -> str:
-    """An SQLite URL that means the same from any folder."""
-    scheme, separator, path = url.partition(":///")
-    if scheme != "sqlite" or not path or path == ":memory:":
-        return url
-    return f"{scheme}{separator}{os.path.abspath(path)}"  # noqa: PTH100 - Path would not tidy ..
 
 
 def _check_address(host: str, port: int) -> None:
