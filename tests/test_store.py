@@ -1,0 +1,179 @@
+"""The store: identity, idempotence, reading back, spans and versions."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from histories.clock import DAY, from_local, local_time, to_instant
+from histories.columns import EVENTS, ORDERS, table
+from histories.errors import BadInput
+from histories.identity import normal_id, ordinals
+from histories.importer import import_files
+from histories.settings import Settings
+from histories.store import Store
+
+NOW = 1_720_000_000_000_000  # 2024-07-03
+
+
+def store_at(folder: Path, **given: object) -> Store:
+    return Store.open(f"sqlite:///{folder}/shop.db", Settings(**given))  # type: ignore[arg-type]
+
+
+def line(customer: str = "c1", day: int = 1, **more: object) -> dict[str, object]:
+    row = {"customer_id": customer, "occurred_at": f"2024-01-{day:02d}T12:00:00Z", "product_id": "A"}
+    return row | {"quantity": 1.0, "unit_price": 2.0} | more
+
+
+LINES = st.lists(
+    st.builds(
+        line,
+        customer=st.sampled_from(["c1", "c2", " c1 ", "7.0", "7"]),
+        day=st.integers(1, 4),
+        order_id=st.sampled_from([None, "o1", "o2"]),
+        product_id=st.sampled_from([None, "A", "B"]),
+        quantity=st.sampled_from([-1.0, 1.0, 2.5]),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@settings(max_examples=15, deadline=None)
+@given(LINES)
+def test_adding_again_or_by_file_adds_nothing_and_repeats_are_kept(rows: list[dict[str, object]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        store = store_at(Path(folder))
+        lines = table(rows, ORDERS)
+        assert store.add(lines, now=NOW).accepted == len(rows)
+        digest = store.digest()
+        assert store.add(lines, now=NOW).duplicate == len(rows)
+        lines.select(
+            ["customer_id", "occurred_at", "order_id", "product_id", "quantity", "unit_price"]
+        ).to_pandas().to_csv(Path(folder, "o.csv"), index=False)
+        assert import_files(store, store.settings, orders=f"{folder}/o.csv").orders.new == 0
+        assert store.digest() == digest
+        assert sum(len(part.lines.amount) for part in store.chunks(1)) == len(rows)
+        store.close()
+
+
+def test_a_whole_order_in_an_overlapping_export_adds_only_what_is_new(tmp_path: Path) -> None:
+    store = store_at(tmp_path)
+    first, second = [line(order_id="o1")] * 2, [line(day=2, order_id="o2")]
+    assert store.add(table(first, ORDERS), now=NOW).accepted == 2
+    added = store.add(table(first + second, ORDERS), now=NOW)
+    assert (added.accepted, added.duplicate) == (1, 2)
+
+
+def test_a_given_id_names_a_line_whatever_else_changes(tmp_path: Path) -> None:
+    store = store_at(tmp_path)
+    store.add(table([line(id="x1")], ORDERS), now=NOW)
+    assert store.add(table([line(customer="c2", day=3, id="x1")], ORDERS), now=NOW).duplicate == 1
+
+
+def test_the_identity_of_a_line_never_changes_between_versions(tmp_path: Path) -> None:
+    store = store_at(tmp_path)
+    store.add(table([line(order_id="o1"), line(order_id="o1"), line(id="x1")], ORDERS), now=NOW)
+    assert store.digest() == "DIGEST"
+
+
+def test_normal_ids() -> None:
+    assert [normal_id(text) for text in (" 13085.0 ", "007", "85123A", "1.50", "a.0")] == [
+        "13085",
+        "007",
+        "85123A",
+        "1.50",
+        "a.0",
+    ]
+
+
+def test_ordinals_count_equal_rows_in_the_order_they_come() -> None:
+    group, digest = np.array([1, 1, 2, 1, 2]), np.array([5, 5, 5, 6, 5], dtype=np.uint64)
+    assert ordinals(group, digest).tolist() == [0, 1, 0, 0, 1]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.datetimes(min_value=datetime(1990, 1, 1), max_value=datetime(2090, 1, 1)))
+def test_local_times_as_datetime_has_them(moment: datetime) -> None:
+    shown = to_instant(moment.replace(tzinfo=UTC))
+    expected = to_instant(moment.replace(tzinfo=ZoneInfo("Europe/London")))
+    assert int(from_local(np.array([shown]), "Europe/London")[0]) == expected
+
+
+def test_history_of_one_is_its_part_of_everybody(tmp_path: Path) -> None:
+    store = store_at(tmp_path, timezone="Europe/London")
+    rows = [line("b", 1), line("a", 2, order_id="o"), line("a", 1, quantity=-1.0, channel="web"), line("c", 3)]
+    events = table([{"customer_id": "a", "kind": "view", "occurred_at": "2024-01-01"}], EVENTS)
+    store.add(table(rows, ORDERS), events, now=NOW)
+    everybody, one = store.history(), store.history_of("a")
+    assert everybody.customer_id.tolist() == ["a", "b", "c"]
+    assert one is not None
+    for name in ("occurred_at", "recorded_at", "kind", "amount", "product", "channel", "order"):
+        assert getattr(one.lines, name).tolist() == getattr(everybody.lines, name)[:2].tolist()
+    assert one.events.kind.tolist() == [0]
+    assert store.history_of("nobody") is None
+    assert local_time(one.lines.occurred_at, "Europe/London")[0] // DAY == one.lines.local_day[0]
+
+
+def test_a_stateless_history_speaks_the_store_s_codes(tmp_path: Path) -> None:
+    store = store_at(tmp_path)
+    store.add(table([line(product_id="A"), line(product_id="B")], ORDERS), now=NOW)
+    history = store.history_from([line(product_id="B"), line(product_id="new")])
+    assert history.catalog.product_id[history.lines.product[0]] == "B"
+    assert history.lines.product[1] == -1
+
+
+def test_future_lines_wait_until_due(tmp_path: Path) -> None:
+    store = store_at(tmp_path)
+    day = NOW + 3 * DAY
+    assert store.add(table([line(), line() | {"occurred_at": day}], ORDERS), now=NOW).future == 1
+    early, late = store.span(NOW), store.span(day)
+    assert early is not None
+    assert late is not None
+    assert early[1] < NOW < late[1] == day
+    assert store.newest(NOW) == early[1]
+
+
+def test_another_process_sees_a_write(tmp_path: Path) -> None:
+    store, other = store_at(tmp_path), store_at(tmp_path)
+    version = other.version()
+    store.add(table([line()], ORDERS), now=NOW)
+    assert other.version() > version
+    assert other.history_of("c1") is not None
+    store.upsert_products([{"product_id": "A", "in_stock": False, "price": 9.0}])
+    assert not other.catalog().in_stock[0]
+
+
+def test_writers_in_many_threads_lose_nothing(tmp_path: Path) -> None:
+    store = store_at(tmp_path)
+    parts = [[line(f"c{writer}", day) for day in range(1, 20)] for writer in range(4)]
+    threads = [threading.Thread(target=store.add, args=(table(part, ORDERS),), kwargs={"now": NOW}) for part in parts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert store.counts()["lines"] == 4 * 19
+    assert len({int(code) for code in store.history().lines.product}) == 1
+
+
+def test_the_zone_is_fixed_by_the_first_write(tmp_path: Path) -> None:
+    store_at(tmp_path, timezone="Europe/London").add(table([line()], ORDERS), now=NOW)
+    assert store_at(tmp_path).zone == "Europe/London"
+    with pytest.raises(BadInput, match="this store was filled with Europe/London"):
+        store_at(tmp_path, timezone="Asia/Tokyo")
+
+
+def test_lines_without_customer_or_time_or_in_another_currency_are_refused(tmp_path: Path) -> None:
+    store = store_at(tmp_path, currency="EUR")
+    for bad in ({"customer_id": " "}, {"occurred_at": None}, {"currency": "JPY"}):
+        with pytest.raises(BadInput):
+            store.add(table([line() | bad], ORDERS), now=NOW)
+    assert store.counts()["lines"] == 0
