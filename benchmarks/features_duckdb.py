@@ -144,7 +144,7 @@ def _per_customer() -> list[str]:
         columns[f"spend_recent_share_{days}d"] = (
             f"coalesce(sum(spend) FILTER (age < {days}), 0) / nullif(sum(spend) {both}, 0)"
         )
-    for days in (30, 90, 365):
+    for days in (30, 90, 360):
         columns[f"orders_decayed_{days}d"] = f"sum(0.5 ** (age / {days}))"
         columns[f"spend_decayed_{days}d"] = f"sum(spend * 0.5 ** (age / {days}))"
     for name, low, high in (("next_30d", 335, 365), ("next_90d", 275, 365), ("next_180d", 185, 365),

@@ -118,7 +118,7 @@ def _windows() -> dict[str, pl.Expr]:
         new, both = age < days, age < 2 * days
         columns[f"orders_recent_share_{days}d"] = new.sum() / _positive(both.sum())
         columns[f"spend_recent_share_{days}d"] = spend.filter(new).sum() / _positive(spend.filter(both).sum())
-    for half in (30, 90, 365):
+    for half in (30, 90, 360):
         weight = (age * (-math.log(2) / half)).exp()
         columns[f"orders_decayed_{half}d"] = weight.sum()
         columns[f"spend_decayed_{half}d"] = (weight * spend).sum()

@@ -169,8 +169,8 @@ def _trend(past):
         row[f"orders_recent_share_{span}d"] = ratio(len(new), len(both))
         row[f"spend_recent_share_{span}d"] = ratio(sum(new), sum(both))
     for half in HALF_LIVES:
-        row[f"orders_decayed_{half:.0f}d"] = sum(0.5 ** (age / half) for age, _ in aged)
-        row[f"spend_decayed_{half:.0f}d"] = sum(0.5 ** (age / half) * spend for age, spend in aged)
+        row[f"orders_decayed_{half}d"] = sum(0.5 ** (age / half) for age, _ in aged)
+        row[f"spend_decayed_{half}d"] = sum(0.5 ** (age / half) * spend for age, spend in aged)
     mean = statistics.mean(past.spend) if past.spend else NAN
     row["spend_slope"] = slope(past.spend)
     row["spend_recent_ratio"] = ratio(statistics.mean(past.spend[-3:]), mean) if past.spend else NAN

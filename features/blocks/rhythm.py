@@ -44,8 +44,9 @@ def fill(row: NDArray[np.float32], past: Past) -> None:
 
 @lean
 def _entropy(counts: NDArray[np.int64], total: int) -> float:
-    entropy = 0.0
+    """log(total) - sum of count * log(count) / total: most counts are 0 or 1 and cost no logarithm."""
+    entropy = np.log(np.float64(total))
     for count in counts:
-        if count > 0:
-            entropy -= count / total * np.log(count / total)
+        if count > 1:
+            entropy -= count * np.log(np.float64(count)) / total
     return entropy

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,8 +13,9 @@ from features.past import Past
 from histories.compiled import lean
 
 SPANS = (30, 90, 180, 365)
-HALF_LIVES = (30.0, 90.0, 365.0)
-_S, _H = len(SPANS), len(HALF_LIVES)
+HALF_LIVES = (30, 90, 360)  # days; each divides the next, see _decayed_sums
+_S = len(SPANS)
+_LOG_HALF = math.log(0.5)
 
 
 def _recent(days: int) -> tuple[tuple[str, str, str], ...]:
@@ -21,10 +24,10 @@ def _recent(days: int) -> tuple[tuple[str, str, str], ...]:
             (f"spend_recent_share_{days}d", "share", f"spend {last}"))  # fmt: skip
 
 
-def _decayed(days: float) -> tuple[tuple[str, str, str], ...]:
-    weight = f"each purchase day weighing 0.5 ** (age in days / {days:.0f})"
-    return ((f"orders_decayed_{days:.0f}d", "orders", f"orders, {weight}"),
-            (f"spend_decayed_{days:.0f}d", "money", f"spend, {weight}"))  # fmt: skip
+def _decayed(days: int) -> tuple[tuple[str, str, str], ...]:
+    weight = f"each purchase day weighing 0.5 ** (age in days / {days})"
+    return ((f"orders_decayed_{days}d", "orders", f"orders, {weight}"),
+            (f"spend_decayed_{days}d", "money", f"spend, {weight}"))  # fmt: skip
 
 
 FEATURES: tuple[Feature, ...] = family(
@@ -42,9 +45,8 @@ def fill(row: NDArray[np.float32], past: Past) -> None:
     for s in range(_S):
         row[2 * s], row[2 * s + 1] = _recent_shares(past, SPANS[s])
     at = 2 * _S
-    for h in range(_H):
-        row[at + 2 * h], row[at + 2 * h + 1] = _decayed_sums(past, HALF_LIVES[h])
-    at += 2 * _H
+    _decayed_sums(row[at:], past)
+    at += 6
     n, centre = len(past.spend), mean(past.spend)
     row[at] = slope(past.spend, centre)
     row[at + 1] = ratio(mean(past.spend[max(n - 3, 0) :]), centre)
@@ -66,10 +68,15 @@ def _recent_shares(past: Past, span: int) -> tuple[float, float]:
 
 
 @lean
-def _decayed_sums(past: Past, half_life: float) -> tuple[float, float]:
-    orders, spend = 0.0, 0.0
+def _decayed_sums(row: NDArray[np.float32], past: Past) -> None:
+    """A short half-life's weight is a power of a longer one's: one exponential for three."""
+    orders_30 = orders_90 = orders_360 = spend_30 = spend_90 = spend_360 = 0.0
     for k in range(len(past.day)):
-        weight = 0.5 ** ((past.as_of_day - past.day[k]) / half_life)
-        orders += weight
-        spend += weight * past.spend[k]
-    return orders, spend
+        w360 = math.exp(_LOG_HALF / 360 * (past.as_of_day - past.day[k]))
+        w90 = w360 * w360 * w360 * w360
+        w30 = w90 * w90 * w90
+        orders_30, orders_90, orders_360 = orders_30 + w30, orders_90 + w90, orders_360 + w360
+        spend = past.spend[k]
+        spend_30, spend_90, spend_360 = spend_30 + w30 * spend, spend_90 + w90 * spend, spend_360 + w360 * spend
+    row[0], row[2], row[4] = orders_30, orders_90, orders_360
+    row[1], row[3], row[5] = spend_30, spend_90, spend_360
