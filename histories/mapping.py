@@ -167,7 +167,8 @@ def _typed_sql(
         elif name in _IDS:
             parts.append(f"{id_sql(column, upper=chosen.upper and name == 'product_id')} AS {name}")
         else:
-            parts.append(f"{_plain(column, table, name)} AS {quoted(name)}")
+            plain = _plain(column, table, name)
+            parts.append(f"{f'lower({plain})' if name == 'kind' else plain} AS {quoted(name)}")
         if name in _INSTANTS | _NUMBERS | _FLAGS:
             parts.append(f"{column.text} IS NOT NULL AS {name}_said")
         checks += _checks(name, column.label, table, chosen, currencies)

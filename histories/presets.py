@@ -128,7 +128,6 @@ SHOPIFY = ColumnMap(
 # WooCommerce has three common exports. Analytics > Orders (one row per order, the customer by name) is of the core;
 # the other two are the export extensions, one row per item. Orders that never were, or were undone, are left out.
 _UNPAID = "('pending', 'failed', 'cancelled', 'checkout-draft', 'trash', 'pending payment', 'draft')"
-_STATUS = "replace(lower(trim({status})), 'wc-', '')"
 _WOO_ITEMS = (
     """
 SELECT line, coalesce(nullif(lower(trim("billing_email")), ''), nullif(trim("customer_id"), '0')) AS customer_id,
@@ -140,18 +139,17 @@ SELECT line, coalesce(nullif(lower(trim("billing_email")), ''), nullif(trim("cus
 FROM {raw} WHERE replace(lower(trim("status")), 'wc-', '') NOT IN """
     + _UNPAID
 )
-_WOO_ADVANCED = """
+_WOO_ADVANCED = (
+    """
 SELECT line, first_value(nullif(lower(trim("Email (Billing)")), '') IGNORE NULLS) OVER whole AS customer_id,
     first_value(nullif("Order Date", '') IGNORE NULLS) OVER whole AS occurred_at, NULL AS recorded_at,
     "Order Number" AS order_id, coalesce(nullif(trim("SKU"), ''), "Item Name") AS product_id,
     "Item Name" AS product_name, "Quantity" AS quantity, "Item Cost" AS unit_price, NULL AS amount,
     NULL AS discount, NULL AS channel, NULL AS currency, NULL AS id
 FROM {raw}
-QUALIFY replace(lower(trim(first_value(nullif("Order Status", '') IGNORE NULLS) OVER whole)), 'wc-', '') NOT IN """ + (
-    _UNPAID
-    + """
 WINDOW whole AS (PARTITION BY "Order Number" ORDER BY line ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
-"""
+QUALIFY replace(lower(trim(first_value(nullif("Order Status", '') IGNORE NULLS) OVER whole)), 'wc-', '') NOT IN """
+    + _UNPAID
 )
 _WOO_ANALYTICS = (
     """

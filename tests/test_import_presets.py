@@ -64,9 +64,7 @@ def test_shopify(tmp_path: Path) -> None:
     assert ann is not None
     assert bob is not None
     # The code's 5.00 is spread over 40 + 10: 36 + 9. The refund of 5.00 is a line without a product.
-    assert ann.lines.amount.tolist() == pytest.approx([36.0, 9.0, 20.0, -5.0]) or sorted(
-        ann.lines.amount.tolist()
-    ) == pytest.approx([-5.0, 9.0, 20.0, 36.0])
+    assert sorted(ann.lines.amount.tolist()) == pytest.approx([-5.0, 9.0, 20.0, 36.0])
     assert ann.lines.discount.sum() == pytest.approx(5.0)
     assert set(ann.catalog.product_id) == {"TEA", "Mug"}
     assert bob.lines.amount.tolist() == pytest.approx([30.0, -30.0])
@@ -170,7 +168,7 @@ def test_events_customers_and_products(tmp_path: Path) -> None:
     history = store.history()
     assert history.customer_id.tolist() == ["c1", "c2"]
     assert np.diff(history.lines.offsets).tolist() == [2, 0]
-    assert history.events.kind.tolist() == [0, 7] or sorted(history.events.kind.tolist()) == [0, 7]
+    assert sorted(history.events.kind.tolist()) == [0, 7]
     assert history.attributes["city"].tolist() == ["Ulm", None]
     assert history.attributes["age"].tolist()[0] == 40.0
     assert store.history_of("hash") is not None

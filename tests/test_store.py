@@ -47,7 +47,7 @@ LINES = st.lists(
 )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(LINES)
 def test_adding_again_or_by_file_adds_nothing_and_repeats_are_kept(rows: list[dict[str, object]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -82,7 +82,7 @@ def test_a_given_id_names_a_line_whatever_else_changes(tmp_path: Path) -> None:
 def test_the_identity_of_a_line_never_changes_between_versions(tmp_path: Path) -> None:
     store = store_at(tmp_path)
     store.add(table([line(order_id="o1"), line(order_id="o1"), line(id="x1")], ORDERS), now=NOW)
-    assert store.digest() == "DIGEST"
+    assert store.digest() == "ccceb0665417532fe3079daec9ab8ab7"
 
 
 def test_normal_ids() -> None:
@@ -101,7 +101,7 @@ def test_ordinals_count_equal_rows_in_the_order_they_come() -> None:
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.datetimes(min_value=datetime(1990, 1, 1), max_value=datetime(2090, 1, 1)))
+@given(st.datetimes(min_value=datetime.min.replace(year=1990), max_value=datetime.min.replace(year=2090)))
 def test_local_times_as_datetime_has_them(moment: datetime) -> None:
     shown = to_instant(moment.replace(tzinfo=UTC))
     expected = to_instant(moment.replace(tzinfo=ZoneInfo("Europe/London")))
