@@ -22,7 +22,7 @@ _PARAMETERS = {
     "lambda_l2": 5.0,
     "max_bin": 127,
     "deterministic": True,
-    "force_row_wise": True,
+    "force_col_wise": True,
     "verbose": -1,
 }
 ROUNDS = 120
@@ -43,7 +43,7 @@ class Boosted:
         """Trees that add to the score `start` of each row; none with fewer than MIN_ROWS rows or a constant y."""
         if len(y) < MIN_ROWS or (y == y[0]).all():
             return cls(None, None)
-        parameters = _PARAMETERS | {"objective": objective, "seed": seed, "num_threads": 2} | more
+        parameters = _PARAMETERS | {"objective": objective, "seed": seed, "num_threads": 1} | more
         table = lgb.Dataset(X, y, init_score=start, free_raw_data=True)
         return cls._of(lgb.train(parameters, table, ROUNDS))
 

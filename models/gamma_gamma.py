@@ -11,6 +11,7 @@ from scipy.special import gammaln
 
 Floats = NDArray[np.float64]
 _START = np.log([2.0, 3.0, 1.0])
+_BOUND = 9.0  # in logs
 _SMALLEST_Q = 1.05  # below one the mean over customers is infinite
 
 
@@ -34,14 +35,12 @@ class GammaGamma:
         start = _START.copy()
 
         def penalised(logs: Floats) -> float:
-            p, q, v = np.exp(logs[0]), _SMALLEST_Q + np.exp(logs[1]), np.exp(logs[2])
-            value = -_log_likelihood(x, z, p, q, v) + shrink * ((logs - start) ** 2).sum() / 8.0
+            p, q, v = np.exp(np.clip(logs, -_BOUND, _BOUND))
+            value = -_log_likelihood(x, z, p, q + _SMALLEST_Q, v) + shrink * ((logs - start) ** 2).sum() / 8.0
             return value / len(x) if np.isfinite(value) else 1e9
 
-        found = minimize(
-            penalised, start, method="L-BFGS-B", bounds=[(-6, 9)] * 3, options={"ftol": 1e-13, "gtol": 1e-7}
-        )
-        p, q, v = np.exp(found.x)
+        found = minimize(penalised, start, method="BFGS", options={"gtol": 1e-6})
+        p, q, v = np.exp(np.clip(found.x, -_BOUND, _BOUND))
         return cls(float(p), float(q + _SMALLEST_Q), float(v * unit))
 
     @classmethod
