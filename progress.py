@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import typer
 
 Tell = Callable[[str, int, int], None]  # stage, done, total (0 where it is not known)
-_SECONDS_BETWEEN_LINES = 10.0
+_SECONDS_BETWEEN_LINES, _MOMENT_SECONDS = 10.0, 1.0
 
 
 @contextmanager
@@ -34,14 +34,14 @@ def showing() -> Iterator[Tell]:
 
 
 def _lines() -> Tell:
-    """One line when a stage begins, and one every few seconds while it lasts."""
-    last: tuple[str, float] = ("", 0.0)
+    """A line when a stage begins and every few seconds while it lasts; nothing for what is done in a moment."""
+    last_stage, last_line = "", time.monotonic()
 
     def tell(stage: str, done: int, total: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if stage != last[0] or now - last[1] > _SECONDS_BETWEEN_LINES:
+        nonlocal last_stage, last_line
+        pause = _SECONDS_BETWEEN_LINES if stage == last_stage else _MOMENT_SECONDS
+        if time.monotonic() - last_line >= pause:
             typer.echo(f"{stage} {done:,}" + (f" of {total:,}" if total else ""), err=True)
-            last = (stage, now)
+            last_stage, last_line = stage, time.monotonic()
 
     return tell

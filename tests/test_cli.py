@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import typer
 
+import progress
 import regulars
-from progress import showing
 
 COMMANDS = {
     "demo": {"--once", "--customers", "--port"},
@@ -172,7 +172,8 @@ def test_settings_come_from_the_command_line_then_the_environment_then_the_file(
 
 
 @pytest.mark.usefixtures("elsewhere")
-def test_a_simulated_shop_is_imported_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_simulated_shop_is_imported_once(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGULARS_ERASURE_KEY", "a key of these tests")
     assert regulars.run(["simulate", "--customers", "60", "--seed", "3", "--out", "shop"]) == regulars.DONE
     files = [f"--{name}=shop/{name}.parquet" for name in ("orders", "events", "customers", "products")]
     assert regulars.run(["import", *files]) == regulars.DONE
@@ -205,9 +206,15 @@ def test_help_does_not_wait_for_libraries() -> None:
     assert "simulate" in done.stdout
 
 
-def test_progress_is_plain_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    with showing() as tell:
-        for done in range(3):
-            tell("reading", done, 3000)
-        tell("sorting", 0, 0)
-    assert capsys.readouterr().err == "reading 0 of 3,000\nsorting 0\n"
+def test_progress_is_plain_lines_where_there_is_no_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = [(0.1, "reading", 0), (5.0, "reading", 10), (9.0, "reading", 20), (16.0, "reading", 1500)]
+    seen += [(16.5, "sorting", 0), (18.0, "sorting", 7)]
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    with progress.showing() as tell:
+        for clock[0], stage, done in seen:
+            tell(stage, done, 3000)
+    expected = ["reading 10 of 3,000", "reading 1,500 of 3,000", "sorting 7 of 3,000"]
+    assert capsys.readouterr().err.splitlines() == expected
