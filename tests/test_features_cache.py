@@ -61,12 +61,15 @@ def test_an_edit_of_another_file_is_seen_and_unchanged_code_is_reused(tree):
     assert len(list(cache.rglob("*.nbc"))) == 2
 
 
-def test_a_damaged_file_and_an_unusable_folder_cost_only_time(tree):
+def test_a_damaged_file_costs_only_time(tree):
     cache = tree / "cache"
     assert scaled(tree, cache) == 42
     for file in cache.rglob("*.nbc"):
         file.write_bytes(b"")
     assert scaled(tree, cache) == 42
+
+
+def test_without_a_usable_folder_it_compiles_each_time(tree):
     nowhere = tree / "file"
     nowhere.touch()
     assert scaled(tree, nowhere) == 42
