@@ -9,12 +9,12 @@ from datetime import date, timedelta
 from typing import Any, Final, Literal
 
 import numpy as np
-from models.frame import rows
 from numpy.typing import NDArray
 
 from histories.clock import local_day
 from histories.history import Catalog, History
 from histories.selection import of_customers
+from models.frame import rows
 from service import fallbacks
 from service.release import Release
 from service.schemas import Churn, CustomerValue, NextPurchase, Part, Reason, RecommendedProduct, Segment

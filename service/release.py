@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from models.churn import Churn
-from models.customer_value import CustomerValue
-from models.segments import Segments
 from numpy.typing import NDArray
 
 from features.attributes import AttributeEncoder
 from features.customers import NAMES
+from models.churn import Churn
+from models.customer_value import CustomerValue
 from models.next_purchase import NextPurchase
+from models.segments import Segments
 from service.shelf import read_json
 
 KINDS: Final[Mapping[str, Any]] = {
