@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -140,18 +140,42 @@ def add_customers(connection: Connection, rows: Sequence[Mapping[str, Any]], gat
     """Customers with attributes (every column that is not consent or aliases); later values replace earlier ones."""
     people = {normal_id(str(row["customer_id"])): row for row in rows}
     keys = writing.customer_keys(connection, gate.admitted(list(people)))
-    kinds = dict(connection.execute(sa.select(ATTRIBUTES.c.name, ATTRIBUTES.c.kind)).all())
+    kinds = _attribute_kinds(connection, people.values())
+    held = writing.customers_by_key(connection, sorted(keys.values()))
+    changed = []
     for customer_id, key in keys.items():
         row = people[customer_id]
-        _set_attributes(connection, key, row, kinds)
-        consent = {purpose: row[name] for name, purpose in CONSENT_COLUMNS.items() if row.get(name) is not None}
-        if consent:
-            privacy.merge_consent(connection, key, consent)
-        for alias in _aliases(row.get("aliases")):
-            if gate.admits(alias) and alias != customer_id:
-                _set_alias(connection, alias, key)
+        attributes = {name: _typed(name, row[name], kind) for name, kind in kinds.items() if row.get(name) is not None}
+        consent = {purpose: bool(row[name]) for name, purpose in CONSENT_COLUMNS.items() if row.get(name) is not None}
+        known = held[key]
+        merged = {"attributes": _merged(known.attributes, attributes), "consent": _merged(known.consent, consent)}
+        changed.append({"which": key, **{f"new_{name}": value for name, value in merged.items()}})
+    writing.update_customers(connection, changed)
+    said = {alias: keys[person] for person in keys for alias in _aliases(people[person].get("aliases"))}
+    for alias, key in said.items():
+        if gate.admits(alias) and keys.get(alias) != key:
+            _set_alias(connection, alias, key)
     writing.bump(connection, "products_version")
     return len(keys)
+
+
+def _attribute_kinds(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """number or text by attribute: as it was, or by the first value of a new one."""
+    kinds = dict(connection.execute(sa.select(ATTRIBUTES.c.name, ATTRIBUTES.c.kind)).all())
+    reserved = {"customer_id", "aliases", *CONSENT_COLUMNS}
+    new: dict[str, str] = {}
+    for row in rows:
+        for name, value in row.items():
+            if value is not None and name not in kinds and name not in new and name not in reserved:
+                new[name] = "number" if isinstance(value, bool | int | float) else "text"
+    writing.insert(connection, ATTRIBUTES, list(new.items()))
+    return kinds | new
+
+
+def _merged(held: str | None, said: Mapping[str, object]) -> str | None:
+    if not said:
+        return held
+    return json.dumps((json.loads(held) if held else {}) | dict(said), ensure_ascii=False, sort_keys=True)
 
 
 def stateless_rows(orders: pa.Table, code_of: Mapping[str, int], channels: tuple[str, ...]) -> dict[str, NDArray]:
@@ -249,22 +273,6 @@ def _name_products(connection: Connection, orders: pa.Table, ids: pa.Array, know
     rows = zip(ids.to_pylist(), orders["product_name"].to_pylist(), orders["category"].to_pylist(), strict=True)
     said = {i: {"product_id": i, "name": name, "category": category} for i, name, category in rows if i}
     writing.name_products(connection, list(said.values()))
-
-
-def _set_attributes(connection: Connection, key: int, row: Mapping[str, Any], kinds: dict[str, str]) -> None:
-    reserved = {"customer_id", "aliases", *CONSENT_COLUMNS}
-    said = {name: value for name, value in row.items() if name not in reserved and value is not None}
-    if not said:
-        return
-    for name, value in said.items():
-        kind = "number" if isinstance(value, bool | int | float) else "text"
-        if name not in kinds:
-            kinds[name] = kind
-            writing.insert(connection, ATTRIBUTES, [(name, kind)])
-        said[name] = _typed(name, value, kinds[name])
-    held = connection.execute(sa.select(CUSTOMERS.c.attributes).where(CUSTOMERS.c.key == key)).scalar()
-    merged = json.dumps((json.loads(held) if held else {}) | said, ensure_ascii=False, sort_keys=True)
-    connection.execute(sa.update(CUSTOMERS).where(CUSTOMERS.c.key == key).values(attributes=merged))
 
 
 def _typed(name: str, value: Any, kind: str) -> float | str:

@@ -167,7 +167,7 @@ def _typed_sql(
         elif name in _IDS:
             parts.append(f"{id_sql(column, upper=chosen.upper and name == 'product_id')} AS {name}")
         else:
-            plain = _plain(column, table, name)
+            plain = _plain(bench, column, table, name)
             parts.append(f"{f'lower({plain})' if name == 'kind' else plain} AS {quoted(name)}")
         if name in _INSTANTS | _NUMBERS | _FLAGS:
             parts.append(f"{column.text} IS NOT NULL AS {name}_said")
@@ -175,15 +175,25 @@ def _typed_sql(
     return f"SELECT {', '.join(parts)} FROM {mapped}", checks
 
 
-def _plain(column: Column, table: str, name: str) -> str:
-    """Text; an attribute of a customer that a file types as a number stays one."""
+def _plain(bench: DuckDBPyConnection, column: Column, table: str, name: str) -> str:
+    """Text; an attribute of a customer is a number where the file says so, or all of its values are."""
     attribute = table == "customers" and name not in TABLES["customers"]
     typed = column.type != "VARCHAR" and not column.is_time and "[]" not in column.type
+    if attribute and column.type == "VARCHAR" and _all_numbers(bench, column, f"{table}_mapped"):
+        return f"TRY_CAST({column.text} AS DOUBLE)"
     if attribute and typed:
         return f"TRY_CAST({quoted(column.name)} AS DOUBLE)"
     if "[]" in column.type:
         return f"array_to_string({quoted(column.name)}, ';')"
     return column.text
+
+
+def _all_numbers(bench: DuckDBPyConnection, column: Column, table: str) -> bool:
+    """Codes with leading zeros, as of a post, are none."""
+    number = f"TRY_CAST({column.text} AS DOUBLE) IS NOT NULL AND NOT regexp_matches({column.text}, '^0[0-9]')"
+    query = f"SELECT count(*), count(*) FILTER ({number}) FROM {table} WHERE {column.text} IS NOT NULL"
+    said, numbers = bench.execute(query).fetchall()[0]
+    return said == numbers > 0
 
 
 def _checks(name: str, label: str, table: str, chosen: ColumnMap, currencies: Sequence[str] | None) -> list[Check]:

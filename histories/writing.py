@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -130,6 +131,21 @@ def _known(connection: Connection, name: sa.Column, code: sa.Column, ids: Sequen
         rows = connection.execute(sa.select(name, code).where(name.in_(ids[start : start + _SLICE])))
         found |= dict(rows.all())
     return found
+
+
+def customers_by_key(connection: Connection, keys: Sequence[int]) -> dict[int, sa.Row]:
+    found: dict[int, sa.Row] = {}
+    for start in range(0, len(keys), _SLICE):
+        which = sa.select(CUSTOMERS).where(CUSTOMERS.c.key.in_(keys[start : start + _SLICE]))
+        found |= {row.key: row for row in connection.execute(which)}
+    return found
+
+
+def update_customers(connection: Connection, changed: Sequence[Mapping[str, object]]) -> None:
+    """Rows of which (key), new_attributes and new_consent (JSON)."""
+    if changed:
+        new: dict[str, Any] = {name: sa.bindparam(f"new_{name}") for name in ("attributes", "consent")}
+        connection.execute(sa.update(CUSTOMERS).where(CUSTOMERS.c.key == sa.bindparam("which")).values(**new), changed)
 
 
 def name_products(connection: Connection, rows: Sequence[Mapping[str, object]]) -> None:
