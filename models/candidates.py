@@ -88,12 +88,12 @@ def gather_evidence(baskets: Baskets, items: int, as_of_day: int, seed: int) -> 
 
 
 @piece
-def _best(scores, allowed, limit):  # type: ignore[no-untyped-def]
-    """Positions of the highest scores above zero among the allowed, best first; ties by position."""
+def _best(scores, taken, limit):  # type: ignore[no-untyped-def]
+    """Positions of the highest scores above zero among those not taken, best first; ties by position."""
     best = np.empty(limit, np.int64)
     found = 0
     for at in range(len(scores)):
-        if not allowed[at] or scores[at] <= 0 or (found == limit and scores[at] <= scores[best[found - 1]]):
+        if taken[at] or scores[at] <= 0 or (found == limit and scores[at] <= scores[best[found - 1]]):
             continue
         slot = found if found < limit else limit - 1
         while slot > 0 and scores[best[slot - 1]] < scores[at]:
@@ -115,11 +115,7 @@ def candidate_rows(baskets, begin, end, as_of_day, evidence, shelf, skip, repeat
     weights = basket_weights(end - begin)
     own, tallies = own_items(baskets, begin, end, as_of_day, weights)
     rows = nearest(own, tallies[:, WEIGHT], evidence.pool, skip)
-    near_items, near_weights = neighbour_scores(rows, evidence.pool)
-
-    near = np.zeros(size, np.float32)
-    for at in range(len(near_items)):
-        near[near_items[at]] = near_weights[at]
+    near = neighbour_scores(rows, evidence.pool, size)
     together, after, after_all = np.zeros(size, np.float32), np.zeros(size, np.float32), np.zeros(size, np.float32)
     for at in range(len(own)):
         add_links(after_all, own[at], tallies[at, DECAY_70], evidence.after)
@@ -127,9 +123,7 @@ def candidate_rows(baskets, begin, end, as_of_day, evidence, shelf, skip, repeat
             add_links(together, own[at], np.float32(1.0), evidence.together)
             add_links(after, own[at], np.float32(1.0), evidence.after)
 
-    products, place = _choose(
-        own, tallies, near, near_items, near_weights, after_all, evidence, shelf, repeat, wanted, cart
-    )
+    products, place = _choose(own, tallies, near, after_all, evidence, shelf, repeat, wanted, cart)
     X = np.full((len(products), _WIDTH), np.nan, np.float32)
     tastes = category_tastes(own, tallies, shelf.category, shelf.categories)
     bought = tallies[:, 0].sum()
@@ -173,7 +167,7 @@ def _fill_ranks(scores, ranks):  # type: ignore[no-untyped-def]
 
 
 @piece
-def _choose(own, tallies, near, near_items, near_weights, after_all, evidence, shelf, repeat, wanted, cart):  # type: ignore[no-untyped-def]
+def _choose(own, tallies, near, after_all, evidence, shelf, repeat, wanted, cart):  # type: ignore[no-untyped-def]
     products = np.empty(OWN_LIMIT + max(NEAR_LIMIT, wanted) + LINK_LIMIT + CART_LIMIT + wanted, np.int32)
     place = np.full(len(products), -1, np.int64)
     taken = shelf.blocked.copy()
@@ -182,23 +176,23 @@ def _choose(own, tallies, near, near_items, near_weights, after_all, evidence, s
         score = np.empty(len(own), np.float32)
         for at in range(len(own)):
             score[at] = OWN_PART * tallies[at, WEIGHT] + (1 - OWN_PART) * near[own[at]]
-        for at in _best(score, ~taken[own], OWN_LIMIT):
+        for at in _best(score, taken[own], OWN_LIMIT):
             products[found], place[found] = own[at], at
             found += 1
     for item in own:
         taken[item] = True
     if repeat == ONLY:
         return products[:found], place[:found]
-    for at in _best(near_weights, ~taken[near_items], max(NEAR_LIMIT, wanted if repeat == NONE else 0)):
-        products[found] = near_items[at]
-        taken[near_items[at]] = True
+    for item in _best(near, taken, max(NEAR_LIMIT, wanted if repeat == NONE else 0)):
+        products[found] = item
+        taken[item] = True
         found += 1
     if len(cart):
-        for item in _best(cart_shares(cart, evidence.together, len(taken)), ~taken, CART_LIMIT):
+        for item in _best(cart_shares(cart, evidence.together, len(taken)), taken, CART_LIMIT):
             products[found] = item
             taken[item] = True
             found += 1
-    for item in _best(after_all, ~taken, LINK_LIMIT):
+    for item in _best(after_all, taken, LINK_LIMIT):
         products[found] = item
         taken[item] = True
         found += 1

@@ -146,26 +146,13 @@ def nearest(items, weights, pool, skip):  # type: ignore[no-untyped-def]
 
 
 @piece
-def neighbour_scores(rows, pool):  # type: ignore[no-untyped-def]
-    """Products of those customers and their mean weight, as TIFU-KNN's second part."""
-    size = 0
-    for row in rows:
-        size += pool.start[row + 1] - pool.start[row]
-    items = np.empty(size, np.int32)
-    scores = np.empty(size, np.float32)
-    place = np.empty(len(pool.by_item), np.int64)
-    found = 0
+def neighbour_scores(rows, pool, size):  # type: ignore[no-untyped-def]
+    """(size,) mean weight of each product in those customers' vectors, as TIFU-KNN's second part."""
+    scores = np.zeros(size, np.float32)
     for row in rows:
         for at in range(pool.start[row], pool.start[row + 1]):
-            item = pool.item[at]
-            where = place[item]
-            if not (0 <= where < found and items[where] == item):
-                where = found
-                place[item] = where
-                items[where], scores[where] = item, 0.0
-                found += 1
-            scores[where] += pool.weight[at]
+            scores[pool.item[at]] += pool.weight[at]
     share = np.float32(1.0) / np.float32(max(1, len(rows)))
-    for where in range(found):
-        scores[where] *= share
-    return items[:found], scores[:found]
+    for item in range(size):
+        scores[item] *= share
+    return scores

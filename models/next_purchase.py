@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +32,7 @@ _REPEAT = {"mixed": MIXED, "only": ONLY, "none": NONE}
 _EPOCH = date(1970, 1, 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Recommendation:
+class Recommendation(NamedTuple):
     product: int  # code in the catalog asked with
     score: float  # probability that the customer's next basket holds it
     reason: str
@@ -157,7 +156,10 @@ class NextPurchase:
     def _answer(
         self, products: NDArray, score: NDArray, X: NDArray, place: NDArray, recent: NDArray, call: _Call
     ) -> list[Recommendation]:
-        sources = sources_of(products, np.concatenate([call.cart, recent]), self.evidence)
+        new = np.flatnonzero(place < 0)
+        sources = np.full(len(products), -1)
+        if len(new):
+            sources[new] = sources_of(products[new], np.concatenate([call.cart, recent]), self.evidence)
         codes, catalog = call.shelf.code_of, call.shelf.catalog
         answer = []
         for at, product in enumerate(products):

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from models.candidates import NAMES
+from models.shallow_trees import ShallowTrees
 from models.trees import Trees
 
 TREES = 100
 KEPT_MISSES = 0.5
 FEWEST_TARGETS, FEWEST_HITS = 50, 50
-HELD_BACK = 0.15  # of the targets, for the calibration
+HELD_BACK = 0.1  # of the targets, for the calibration
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +48,14 @@ class Ranker:
     text: str  # LightGBM's
     slope: float
     intercept: float
-    trees: Trees
+    trees: ShallowTrees
 
     @classmethod
     def fit(cls, rows: Rows, *, seed: int, threads: int) -> Ranker:
         order = np.random.default_rng(seed).permutation(len(rows.size))
         held = int(len(order) * HELD_BACK)
         text = _boost(rows.of(np.sort(order[held:])), seed, threads)
-        back, trees = rows.of(np.sort(order[:held])), Trees.parse(text)
+        back, trees = rows.of(np.sort(order[:held])), ShallowTrees.of(Trees.parse(text))
         slope, intercept = _calibrate(trees.raw(back.X), back.hit)
         return cls(text, slope, intercept, trees)
 
@@ -74,7 +75,7 @@ class Ranker:
         if meta["features"] != list(NAMES):
             raise ValueError(f"{folder}: the ranker was trained on other features than this version computes")
         text = (folder / "ranker.txt").read_text()
-        return cls(text, meta["slope"], meta["intercept"], Trees.parse(text))
+        return cls(text, meta["slope"], meta["intercept"], ShallowTrees.of(Trees.parse(text)))
 
 
 def plain_scores(X: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -102,6 +103,7 @@ def _parameters(seed: int, threads: int) -> dict[str, object]:
     return {
         "objective": "cross_entropy",
         "num_leaves": 31,
+        "max_depth": 7,  # see models.shallow_trees
         "learning_rate": 0.08,
         "min_data_in_leaf": 100,
         "feature_fraction": 0.6,
