@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,9 +19,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from histories.clock import DAY, local_day, parse_as_of, to_instant
+from histories.clock import local_day, parse_as_of, to_instant
 from histories.errors import BadInput
-from histories.selection import of_customers
 from histories.settings import Settings
 from histories.store import Store
 from models.mlflow_loader import _load_pyfunc
@@ -192,8 +190,9 @@ def shop_of(folder: Path, rows: list[dict[str, object]], **columns: list[object]
     customers = None
     if columns:
         customers = pa.table({"customer_id": sorted({str(row["customer_id"]) for row in rows}), **columns})
+    times = [pd.Timestamp(str(row["occurred_at"]), tz="UTC") for row in rows]
     orders = pa.Table.from_pylist(
-        [{**row, "occurred_at": pd.Timestamp(str(row["occurred_at"]), tz="UTC")} for row in rows]
+        [{**row, "occurred_at": at, "recorded_at": at} for row, at in zip(rows, times, strict=True)]
     )
     store.add(orders, customers=customers, now=NOW)
     return store, settings_of(folder)

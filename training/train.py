@@ -117,7 +117,10 @@ def _load(store: Store, as_of: int | None) -> tuple[History, int]:
     as_of = span[1] if as_of is None else as_of
     if as_of < span[0]:
         raise BadInput(f"as_of {to_text(as_of)} is before the first line, {to_text(span[0])}")
-    return until(history, as_of), as_of
+    known = until(history, as_of)
+    if not (known.lines.kind == PURCHASE).any():
+        raise BadInput(f"no order was known at {to_text(as_of)}: every one was recorded later; give a later as_of")
+    return known, as_of
 
 
 def _params(history: History, currency: str) -> dict[str, object]:
