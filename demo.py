@@ -25,6 +25,7 @@ SEED = 7
 _SETTINGS = 'currency = "EUR"\nexclude_customers = ["sim-staff-*", "sim-test-*"]\n'
 _OWN = (".demo", "regulars.toml", "shop", "data", "mlruns", "service.log")
 _READY_SECONDS = 90
+_LAPSING = 0.7  # chance of being lost of somebody who is on the way out, but not long gone
 _ASKED = 500  # the customers with most orders, among whom the examples are looked for
 UNKNOWN = "nobody-yet"
 
@@ -144,6 +145,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 def _show_answers(url: str, shop: Path) -> None:
     loyal, lapsing = _examples(url, shop)
+    _say("What the service answers (numbers rounded here):")
     for title, customer in (("A loyal customer", loyal), ("A lapsing one", lapsing), ("Nobody we know", UNKNOWN)):
         asked = {"customer_id": customer, "k": 3}
         _say(f"{title}:\n$ {curl(url, asked)}")
@@ -151,15 +153,17 @@ def _show_answers(url: str, shop: Path) -> None:
 
 
 def _examples(url: str, shop: Path) -> tuple[str, str]:
-    """From the customers with most orders: the one most sure to return, and the one most likely lost."""
+    """From the customers with most orders: the one most sure to return, and one who is likely not to."""
     orders = pq.read_table(shop / "orders.parquet", columns=["customer_id", "order_id"])
     orders = orders.filter(pc.invert(pc.match_substring_regex(orders["customer_id"], "staff|test")))
     counts = orders.group_by("customer_id").aggregate([("order_id", "count_distinct")])
     most = counts.sort_by([("order_id_count_distinct", "descending"), ("customer_id", "ascending")])
     ids = most["customer_id"].slice(0, _ASKED).to_pylist()
-    answers = _post(url, "predict_many", {"customer_ids": ids})["predictions"]
-    known = [(each["churn"]["probability"], each["customer_id"]) for each in answers if each["churn"]["probability"]]
-    return min(known)[1], max(known)[1]
+    answers = _post(url, "predict_many", {"customer_ids": ids, "k": 1})["predictions"]
+    lost = {each["customer_id"]: each["churn"]["probability"] for each in answers if each["churn"]["source"] == "model"}
+    if not lost:
+        raise DemoFailed("the service answered from a fallback for everybody; a larger shop has enough history")
+    return min(lost, key=lost.__getitem__), min(lost, key=lambda customer: abs(lost[customer] - _LAPSING))
 
 
 def _post(url: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -176,8 +180,9 @@ def curl(url: str, body: Mapping[str, Any]) -> str:
 
 
 def readable(answer: Mapping[str, Any]) -> str:
-    """JSON with a line for each part and for each product."""
-    parts = [f"  {json.dumps(name)}: {_part(value)}" for name, value in answer.items()]
+    """JSON with a line for each part and for each product, numbers rounded to four decimals."""
+    rounded = json.loads(json.dumps(answer), parse_float=lambda text: round(float(text), 4))
+    parts = [f"  {json.dumps(name)}: {_part(value)}" for name, value in rounded.items()]
     return "{\n" + ",\n".join(parts) + "\n}"
 
 
