@@ -102,7 +102,8 @@ def value_by_decile(truth: Truth, methods: Mapping[str, Answers]) -> Figure:
         if "mean" in methods.get(name, {}):
             values = [methods[name]["mean"][g].mean() for g in deciles]
             axes.plot(at, values, "s--", ms=4, lw=1, color=colour, label=name)
-    axes.set(xticks=at, yscale="symlog", ylim=(0, None))
+    axes.set(xticks=at, yscale="symlog")
+    axes.set_ylim(0, 2 * axes.get_ylim()[1])
     axes.set(xlabel=f"tenth of the customers by {OURS}' forecast, most valuable first")
     axes.set(ylabel=f"mean spend in {truth.horizon_days} days\n(shop currency, log scale)")
     _titled(axes, f"Customer value by decile of the forecast, {len(truth):,} customers")
