@@ -67,8 +67,12 @@ def _missing_database(uri: str) -> bool:
 
 
 def _client(settings: Settings) -> Any:
+    """Sets the process's registry as well: MLflow resolves models:/ there, whatever it is passed."""
+    import mlflow
     from mlflow import MlflowClient
 
+    mlflow.set_tracking_uri(settings.tracking_uri)
+    mlflow.set_registry_uri(settings.tracking_uri)
     return MlflowClient(settings.tracking_uri, settings.tracking_uri)
 
 

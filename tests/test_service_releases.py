@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -121,7 +122,7 @@ def test_champions_of_two_releases_are_waited_for(trained: Trained, tmp_path: Pa
 
 def test_batch_scores_with_the_champion(trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Shelf, "of", classmethod(lambda cls, settings: cls(tmp_path)))
-    with trained.shop.open() as store:
+    with closing(trained.shop.open()) as store:
         assert champion(store, trained.settings).id == trained.release
 
 
