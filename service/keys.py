@@ -102,7 +102,7 @@ class KeyRing:
         if scheme.lower() != "bearer" or prefix != "rg":
             return None
         if identity not in self._keys:
-            self._refresh(0.1)  # it may have been made a moment ago
+            self._refresh(0.0)  # it may have been made a moment ago
         key = self._keys.get(identity)
         same = hmac.compare_digest(key.digest if key else _NO_DIGEST, _digest(secret))
         return key if same else None
