@@ -84,6 +84,8 @@ def _alive(x, recency, T, r, alpha, a, b, m):  # type: ignore[no-untyped-def]
 
 @compiled
 def _forecast(frequency, recency, T, horizon, r, alpha, a, b, modified, out):  # type: ignore[no-untyped-def]
+    if abs(a - 1.0) < 1e-7:  # the formula is 0 / 0 there, and smooth around it
+        a = 1.0 + 1e-7
     for i in range(len(T)):
         x, tx, now, t = frequency[i], recency[i], T[i], horizon[i]
         m = x + modified

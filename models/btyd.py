@@ -15,6 +15,7 @@ from models.pareto_nbd import ParetoNbd
 
 Floats = NDArray[np.float64]
 COLUMNS = ("frequency", "recency", "T", "monetary_value")
+_MIN_REPEATERS = 30
 _FIT_ON = 50_000  # customers: four parameters need no more
 
 
@@ -56,7 +57,7 @@ class BuyTillYouDie:
             BgNbd.fit(x, recency, T),
             BgNbd.fit(x, recency, T, modified=True),
             ParetoNbd.fit(x, recency, T),
-            GammaGamma.fit(x, value),
+            _worth(x, value, X, names),
         )
 
     def forecast(self, X: NDArray[np.float32], at: Sequence[int], window_days: float) -> Base:
@@ -73,6 +74,14 @@ class BuyTillYouDie:
     def from_dict(cls, stored: dict[str, Any]) -> BuyTillYouDie:
         kinds = {"bg": BgNbd, "mbg": BgNbd, "pareto": ParetoNbd, "worth": GammaGamma}
         return cls(**{name: kind(**stored[name]) for name, kind in kinds.items()})
+
+
+def _worth(x: Floats, value: Floats, X: NDArray[np.float32], names: Sequence[str]) -> GammaGamma:
+    """On repeat purchases, as the model is published; on all of them where hardly anybody has come again."""
+    if (x > 0).sum() >= _MIN_REPEATERS or "spend_mean_order" not in names:
+        return GammaGamma.fit(x, value)
+    mean = X[:, list(names).index("spend_mean_order")][:: max(1, len(X) // _FIT_ON)]
+    return GammaGamma.fit(x + 1, mean.astype(np.float64))
 
 
 def positions(names: Sequence[str]) -> tuple[int, ...]:

@@ -24,9 +24,9 @@ class Season:
 
     @classmethod
     def of(cls, cuts: Sequence[int], levels: Sequence[float]) -> Season:
-        """From cut-offs in microseconds, oldest first. Without a year ago the latest level is half believed."""
+        """From cut-offs in microseconds, oldest first. Without a year ago there is no telling: none."""
         days = tuple(cut / DAY for cut in cuts)
-        return cls(days, tuple(levels), 0.5 * levels[-1] if len(levels) else 0.0)
+        return cls(days, tuple(levels), 0.0)
 
     def level(self, as_of: int | NDArray[np.int64], rows: int) -> Floats:
         """(rows,): the level a year before as_of, between the cut-offs around it."""

@@ -1,0 +1,92 @@
+"""Buy-till-you-die models: recover known parameters, agree with numerical integration, stay sane when tiny."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.integrate import dblquad
+from scipy.stats import beta, gamma
+
+from models.bg_nbd import BgNbd
+from models.gamma_gamma import GammaGamma
+from models.pareto_nbd import ParetoNbd
+
+ONE = np.array([2.0]), np.array([30.43]), np.array([38.86])
+
+
+@pytest.mark.parametrize("modified", [False, True])
+def test_bg_nbd_agrees_with_integration_over_its_customers(modified: bool) -> None:
+    model = BgNbd(0.8, 4.0, 0.9, 2.5, modified)
+    x, tx, T, t = 2.0, 30.43, 38.86, 39.0
+
+    def likelihood(rate: float, p: float, end: float) -> float:
+        chances = x + modified
+        alive = (1 - p) ** chances * np.exp(-rate * end)
+        dead = p * (1 - p) ** (chances - 1) * np.exp(-rate * tx)
+        return rate**x * (alive + dead) * gamma.pdf(rate, 0.8, scale=1 / 4.0) * beta.pdf(p, 0.9, 2.5)
+
+    def total(end: float) -> float:
+        return float(dblquad(lambda rate, p: likelihood(rate, p, end), 0, 1, 0, 4, epsrel=1e-7)[0])
+
+    assert model.log_likelihood(*ONE) == pytest.approx(np.log(total(T)), rel=1e-4)
+    assert model.forecast(*ONE, t)[1, 0] == pytest.approx(total(T + t) / total(T), rel=1e-4)
+
+
+@pytest.mark.parametrize(("alpha", "beta_"), [(10.6, 11.7), (14.0, 6.0)])
+def test_pareto_nbd_agrees_with_integration_over_its_customers(alpha: float, beta_: float) -> None:
+    model = ParetoNbd(1.2, alpha, 1.4, beta_)
+    x, tx, T = 2.0, 30.43, 38.86
+
+    def likelihood(rate: float, death: float) -> float:
+        both = rate + death
+        given = rate**x / both * (death * np.exp(-both * tx) + rate * np.exp(-both * T))
+        return given * gamma.pdf(rate, 1.2, scale=1 / alpha) * gamma.pdf(death, 1.4, scale=1 / beta_)
+
+    total = dblquad(likelihood, 0, 3, 0, 3, epsrel=1e-7)[0]
+    assert model.log_likelihood(*ONE) == pytest.approx(np.log(total), rel=1e-4)
+
+
+def test_expected_purchases_are_what_a_simulation_gives() -> None:
+    rng = np.random.default_rng(3)
+    n, horizon = 400_000, 39.0
+    rate, p = rng.gamma(0.8, 1 / 4.0, n), rng.beta(0.9, 2.5, n)
+    until_dead = rng.geometric(p)
+    bought = np.minimum(rng.poisson(rate * horizon), until_dead)
+    newcomer = np.zeros(1)
+    expected = BgNbd(0.8, 4.0, 0.9, 2.5).forecast(newcomer, newcomer, newcomer, horizon)[2, 0]
+    assert bought.mean() == pytest.approx(expected, rel=0.02)
+
+
+def test_gamma_gamma_recovers_its_parameters() -> None:
+    rng = np.random.default_rng(5)
+    n = 20_000
+    nu, orders = rng.gamma(3.74, 1 / 15.44, n), rng.integers(1, 8, n).astype(float)
+    mean = rng.gamma(6.25 * orders, 1 / nu) / orders
+    model = GammaGamma.fit(orders, mean)
+    assert (model.p, model.q, model.v) == pytest.approx((6.25, 3.74, 15.44), rel=0.06)
+
+
+def test_busy_and_ancient_customers_stay_finite() -> None:
+    x = np.array([0.0, 0.0, 5000.0, 5000.0])
+    recency, T = np.array([0.0, 0.0, 4000.0, 10.0]), np.array([0.0, 4000.0, 4000.0, 4000.0])
+    for model in (BgNbd(0.2, 4.4, 0.8, 2.4), BgNbd(0.5, 6.2, 1.0, 1.6, True), ParetoNbd(0.5, 10.6, 0.6, 11.7)):
+        answer = model.forecast(x, recency, T, 365.0)
+        assert np.isfinite(answer).all()
+        assert (answer >= 0).all()
+        assert (answer[:2] <= 1).all()
+
+
+def test_published_parameters_of_the_cdnow_sample() -> None:
+    """Fader and Hardie, weeks, 2,357 customers; the sample comes with lifetimes."""
+    pytest.importorskip("lifetimes", reason="lifetimes (group peers) holds the CDNOW sample")
+    from lifetimes.datasets import load_cdnow_summary_data_with_monetary_value as load
+
+    table = load()
+    x, recency, T, value = (table[c].to_numpy(float) for c in ("frequency", "recency", "T", "monetary_value"))
+    bg = BgNbd.fit(x, recency, T, shrink=0)
+    assert (bg.r, bg.alpha, bg.a, bg.b) == pytest.approx((0.243, 4.414, 0.793, 2.426), abs=6e-4)
+    pareto = ParetoNbd.fit(x, recency, T, shrink=0)
+    assert (pareto.r, pareto.alpha, pareto.s, pareto.beta) == pytest.approx((0.553, 10.578, 0.606, 11.669), abs=3e-3)
+    worth = GammaGamma.fit(x, value, shrink=0)
+    assert (x > 0).sum() == 946
+    assert (worth.p, worth.q, worth.v) == pytest.approx((6.25, 3.74, 15.44), abs=0.01)
