@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import sqlalchemy as sa
-from histories.store import Store
 
 from histories.errors import BadInput
+from histories.store import Store
 from service.errors import Problem
 
 SCOPES: Final = ("predict", "ingest", "privacy", "admin")  # admin may do everything

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from histories.store import Store
-
 from features.customers import warm_up
 from histories.history import History
+from histories.store import Store
 from service.clock import wall
 from service.predictor import Ask, Moment, Parts, answer
 from service.release import Refused, Release
