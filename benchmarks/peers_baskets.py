@@ -19,7 +19,12 @@ _CHUNK = 500  # users whose dense scores are held at a time
 # TIFU-KNN (Hu et al., SIGIR 2020): neighbours, within-group decay, group decay, groups, own part.
 TIFU_ALL_USERS = (300, 1.0, 0.9, 11, 0.1)  # tuned on Ta-Feng as M2 uses it
 TIFU_USER_SPLITS = (300, 0.9, 0.7, 7, 0.1)  # tuned on Ta-Feng as Reality Check uses it
-UP_CF = (5, 300, 0.25, 1.0)  # recent baskets, neighbours, asymmetry, locality (Faggioli et al., UMAP 2020)
+UP_CF = (
+    100,
+    300,
+    0.75,
+    5.0,
+)  # recent baskets, neighbours, asymmetry, locality (Faggioli et al., UMAP 2020); tuned likewise
 
 
 def gp_top_freq(split: Split) -> NDArray[np.int64]:

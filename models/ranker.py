@@ -16,7 +16,7 @@ from models.shallow_trees import ShallowTrees
 from models.trees import Trees
 
 TREES = 100
-KEPT_MISSES = 0.5
+KEPT_MISSES = 1.0
 FEWEST_TARGETS, FEWEST_HITS = 50, 50
 HELD_BACK = 0.1  # of the targets, for the calibration
 
