@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from features.attributes import AttributeEncoder
 from features.customers import NAMES, customer_features
 from features.labels import Labels, labels
-from histories.clock import DAY
+from histories.clock import DAY, from_local, local_time
 from histories.history import History
 from models.btyd import Base, BuyTillYouDie, positions
 
@@ -47,9 +47,10 @@ class Frame:
 
 
 def cutoffs(span: tuple[int, int], as_of: int, window_days: int) -> list[int]:
-    """Instants, oldest first, whose label windows end at or before as_of and that have some history before them.
+    """Times, oldest first, whose label windows end at or before as_of and that have some history before them.
 
-    `span` and as_of in microseconds; steps of a third of the window, with those of whole years before as_of.
+    `span` and as_of in microseconds of the shop's clocks; steps of a third of the window, with those of whole years
+    before as_of.
     """
     step = max(7, window_days // 3)
     oldest = span[0] + max(_MIN_HISTORY_DAYS, min(window_days, 60)) * DAY
@@ -85,7 +86,7 @@ def training_frame(
     """
     first = _first_purchase(history, as_of)
     window = window_for((first, as_of), as_of, horizon_days)
-    cuts = cutoffs((first, as_of), as_of, window)
+    cuts = _local_cutoffs(first, as_of, window, history.zone)
     share = min(1.0, MAX_ROWS / max(len(history) * len(cuts), 1))
     draw = np.random.default_rng(seed)
     parts = [_part(history, c, as_of, window, encoder, draw.random(len(history)) < share) for c in cuts]
@@ -105,6 +106,13 @@ def training_frame(
         horizon_days=horizon_days,
         window_days=window,
     )
+
+
+def _local_cutoffs(first: int, as_of: int, window_days: int, zone: str) -> list[int]:
+    """Cut-offs at as_of's time of day by the shop's clocks: days of 23 or 25 hours must not move a label window."""
+    begins, ends = local_time(np.array([first, as_of], dtype=np.int64), zone)
+    shown = cutoffs((int(begins), int(ends)), int(ends), window_days)
+    return [int(cut) for cut in from_local(np.array(shown, dtype=np.int64), zone)]
 
 
 @dataclass(frozen=True)
