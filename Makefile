@@ -60,9 +60,8 @@ format: $(VENV)/.dev  ## put the code in its usual form
 	$(RUN)/ruff format .
 	$(RUN)/ruff check --fix .
 
-bench: $(VENV)/.prove  ## the benchmarks that need no data of others
+bench: $(VENV)/.prove  ## the benchmark that needs no data of others
 	$(RUN)/python -m benchmarks.features
-	$(RUN)/python -m benchmarks.serving
 
 serve: $(VENV)/.demo  ## answer from the champion release
 	$(RUN)/regulars serve

@@ -20,13 +20,15 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="REGULARS_", toml_file="regulars.toml", frozen=True, extra="forbid")
 
     store: str = Field("sqlite:///data/regulars.db", description="SQLAlchemy URL of the history store")
-    tracking_uri: str = Field("sqlite:///mlruns/mlflow.db", validation_alias="MLFLOW_TRACKING_URI")
+    tracking_uri: str = Field(
+        "sqlite:///mlruns/mlflow.db", validation_alias="MLFLOW_TRACKING_URI", description="MLflow's database or server"
+    )
     registry_poll_seconds: float = Field(3.0, gt=0, description="between two looks of a service at the registry")
     timezone: str = Field("UTC", description="IANA zone in which the shop's days begin")
     currency: str = Field("", description="the shop's currency; lines in others need a rate")
     rates: dict[str, float] = Field(default_factory=dict, description="shop currency per unit of another currency")
-    value: Literal["gross", "net"] = "gross"
-    horizon_days: int = Field(90, ge=1, le=730)
+    value: Literal["gross", "net"] = Field("gross", description="net: returns undo spend")
+    horizon_days: int = Field(90, ge=1, le=730, description="days ahead that predictions speak of")
     clock: str = Field("now", description="now, data (the newest imported line) or a date")
     exclude_customers: tuple[str, ...] = Field(
         (), description="ids or glob patterns of test, staff or wholesale accounts"
