@@ -12,7 +12,7 @@ from models.candidates import MIXED, NAMES, Evidence, Shelf, candidate_rows
 from models.ranker import Rows
 
 WINDOWS = 4
-TARGETS = 24_000
+TARGETS = 40_000
 SHORTEST_STEP, LONGEST_STEP = 7, 92  # days
 CANDIDATES = 40  # at least, per target
 NO_CART = np.empty(0, np.int32)
