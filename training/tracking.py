@@ -85,6 +85,7 @@ class Tracker:
             os.environ.setdefault(name, value)
         for noisy in ("mlflow", "alembic"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
+        logging.getLogger("mlflow.utils.git_utils").setLevel(logging.ERROR)  # git may be missing
         self.uri = absolute(uri)
         self.folder = _folder(self.uri)
         if self.folder:
