@@ -17,7 +17,9 @@ from pydantic_settings import (
 class Settings(BaseSettings):
     """Read once at the edge (command line, service start-up) and passed down; nothing else reads the environment."""
 
-    model_config = SettingsConfigDict(env_prefix="REGULARS_", toml_file="regulars.toml", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix="REGULARS_", toml_file="regulars.toml", frozen=True, extra="forbid", populate_by_name=True
+    )
 
     store: str = Field("sqlite:///data/regulars.db", description="SQLAlchemy URL of the history store")
     tracking_uri: str = Field(

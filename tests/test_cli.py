@@ -162,7 +162,9 @@ def test_sqlite_urls_mean_the_same_from_any_folder(elsewhere: Path) -> None:
 def test_settings_come_from_the_command_line_then_the_environment_then_the_file(
     elsewhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (elsewhere / "regulars.toml").write_text('store = "sqlite:///file.db"\nhorizon_days = 30\n')
+    lines = ('store = "sqlite:///file.db"', 'tracking_uri = "sqlite:///runs.db"', "horizon_days = 30")
+    (elsewhere / "regulars.toml").write_text("\n".join(lines))
+    assert regulars._settings(None).tracking_uri == f"sqlite:///{elsewhere}/runs.db"
     assert regulars._settings(None).store.endswith("/file.db")
     monkeypatch.setenv("REGULARS_STORE", "sqlite:///environment.db")
     assert regulars._settings(None).store.endswith("/environment.db")
