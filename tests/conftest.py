@@ -17,6 +17,7 @@ import pytest
 from histories.clock import to_instant
 from histories.settings import Settings
 from histories.store import Store
+from tests.postgres import postgres
 
 Factory = pytest.TempPathFactory
 TOY_CUSTOMERS = 600
@@ -99,6 +100,13 @@ def toy_shop(tmp_path_factory: Factory) -> Shop:
 def toy_store(toy_shop: Shop) -> Iterator[Store]:
     with closing(toy_shop.open()) as store:
         yield store
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """A PostgreSQL server for the tests of one worker: create_database(server, name) gives a URL to use."""
+    with postgres() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
