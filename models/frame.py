@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +14,12 @@ from features.customers import NAMES, customer_features
 from features.labels import Labels, labels
 from histories.clock import DAY, from_local, local_time
 from histories.history import History
+from histories.sample import drawn, hashes
 from models.btyd import Base, BuyTillYouDie, positions
 
 YEAR_DAYS = 364  # weeks, so that weekdays fall together
 MAX_CUTOFFS = 30
-MAX_ROWS = 400_000  # more rows help less than they cost; customers are then drawn at random for each cut-off
+MAX_ROWS = 400_000  # more rows help less than they cost; customers are then drawn for each cut-off
 _MIN_HISTORY_DAYS = 30
 
 
@@ -84,27 +87,86 @@ def training_frame(
 
     Nothing after as_of is seen. Raises ValueError when nobody has bought by as_of.
     """
-    first = _first_purchase(history, as_of)
+    plan = plan_of(_first_purchase(history, as_of), as_of, horizon_days, len(history), history.zone)
+    hashed = hashes(history.customer_id)
+    return assemble(plan, [seen_at(history, cut, plan, encoder, hashed, seed) for cut in plan.cuts], encoder)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """When a training frame looks, and at how many."""
+
+    cuts: tuple[int, ...]  # us, oldest first, the last is as_of
+    horizon_days: int
+    window_days: int  # the label window
+    share: float  # of the customers drawn for each labelled cut-off
+
+    @property
+    def as_of(self) -> int:
+        return self.cuts[-1]
+
+
+def plan_of(first: int, as_of: int, horizon_days: int, customers: int, zone: str) -> Plan:
+    """From the first purchase (us) and the number of customers."""
     window = window_for((first, as_of), as_of, horizon_days)
-    cuts = _local_cutoffs(first, as_of, window, history.zone)
-    share = min(1.0, MAX_ROWS / max(len(history) * len(cuts), 1))
-    draw = np.random.default_rng(seed)
-    parts = [_part(history, c, as_of, window, encoder, draw.random(len(history)) < share) for c in cuts]
-    parts.append(_part(history, as_of, as_of, horizon_days, encoder, np.ones(len(history), dtype=bool)))
-    parts = [part for part in parts if len(part.customer)]
+    cuts = _local_cutoffs(first, as_of, window, zone)
+    share = min(1.0, MAX_ROWS / max(customers * len(cuts), 1))
+    return Plan((*cuts, as_of), horizon_days, window, share)
+
+
+class Seen(NamedTuple):
+    """The rows of a frame at one cut-off, of some customers; those of several chunks are simply joined."""
+
+    X: NDArray[np.float32]  # (rows, features)
+    customer: NDArray[np.int32]  # position in the history given
+    labels: Labels  # nan at the plan's as_of
+
+
+def seen_at(
+    history: History, cut: int, plan: Plan, encoder: AttributeEncoder, hashed: NDArray[np.uint64], seed: int = 0
+) -> Seen:
+    """Of the customers drawn for this cut-off by their hash (histories.sample) who have bought by then."""
+    X, names = rows(history, cut, encoder)
+    is_last = cut == plan.as_of
+    chosen = X[:, names.index("purchases")] > 0
+    if not is_last:
+        chosen &= drawn(hashed, plan.share, seed + cut // DAY)
+    at = np.flatnonzero(chosen).astype(np.int32)
+    return Seen(X[at], at, _unknown(len(at)) if is_last else _after(history, at, cut, plan))
+
+
+def _unknown(size: int) -> Labels:
+    nothing = np.full(size, np.nan)
+    return Labels(nothing.astype(np.float32), nothing, nothing.astype(np.float32))
+
+
+def _after(history: History, customers: NDArray[np.int32], cut: int, plan: Plan) -> Labels:
+    came = labels(history, cut, plan.window_days, known_at=plan.as_of)
+    return Labels(came.orders[customers], came.spend[customers], came.next_day[customers])
+
+
+def assemble(plan: Plan, seen: Sequence[Seen], encoder: AttributeEncoder) -> Frame:
+    """The frame of the rows seen at each of the plan's cut-offs; buy-till-you-die models are fitted at each."""
     names = (*NAMES, *encoder.names)
+    parts = [(cut, part) for cut, part in zip(plan.cuts, seen, strict=True) if len(part.customer)]
+    windows = [plan.horizon_days if cut == plan.as_of else plan.window_days for cut, _ in parts]
+    btyd = [BuyTillYouDie.fit(part.X, names) for _, part in parts]
+    base = [
+        model.forecast(part.X, positions(names), window)
+        for model, (_, part), window in zip(btyd, parts, windows, strict=True)
+    ]
     return Frame(
-        X=np.concatenate([p.X for p in parts]),
+        X=np.concatenate([part.X for _, part in parts]),
         names=names,
-        as_of=np.concatenate([p.as_of for p in parts]),
-        customer=np.concatenate([p.customer for p in parts]),
-        orders=np.concatenate([p.labels.orders for p in parts]),
-        spend=np.concatenate([p.labels.spend for p in parts]),
-        next_day=np.concatenate([p.labels.next_day for p in parts]),
-        base=Base(*(np.concatenate(columns) for columns in zip(*(p.base for p in parts), strict=True))),
-        btyd=parts[-1].btyd,
-        horizon_days=horizon_days,
-        window_days=window,
+        as_of=np.concatenate([np.full(len(part.customer), cut) for cut, part in parts]),
+        customer=np.concatenate([part.customer for _, part in parts]),
+        orders=np.concatenate([part.labels.orders for _, part in parts]),
+        spend=np.concatenate([part.labels.spend for _, part in parts]),
+        next_day=np.concatenate([part.labels.next_day for _, part in parts]),
+        base=Base(*(np.concatenate(columns) for columns in zip(*base, strict=True))),
+        btyd=btyd[-1],
+        horizon_days=plan.horizon_days,
+        window_days=plan.window_days,
     )
 
 
@@ -113,33 +175,6 @@ def _local_cutoffs(first: int, as_of: int, window_days: int, zone: str) -> list[
     begins, ends = local_time(np.array([first, as_of], dtype=np.int64), zone)
     shown = cutoffs((int(begins), int(ends)), int(ends), window_days)
     return [int(cut) for cut in from_local(np.array(shown, dtype=np.int64), zone)]
-
-
-@dataclass(frozen=True)
-class _Part:
-    X: NDArray[np.float32]
-    as_of: NDArray[np.int64]
-    customer: NDArray[np.int32]
-    labels: Labels
-    base: Base
-    btyd: BuyTillYouDie
-
-
-def _part(
-    history: History, cut: int, as_of: int, window: int, encoder: AttributeEncoder, drawn: NDArray[np.bool_]
-) -> _Part:
-    X, names = rows(history, cut, encoder)
-    chosen = np.flatnonzero((X[:, names.index("purchases")] > 0) & drawn)
-    X = X[chosen]
-    if cut == as_of:
-        nothing = np.full(len(chosen), np.nan)
-        came = Labels(nothing.astype(np.float32), nothing, nothing.astype(np.float32))
-    else:
-        after = labels(history, cut, window, known_at=as_of)
-        came = Labels(after.orders[chosen], after.spend[chosen], after.next_day[chosen])
-    btyd = BuyTillYouDie.fit(X, names)
-    base = btyd.forecast(X, positions(names), window)
-    return _Part(X, np.full(len(chosen), cut), chosen.astype(np.int32), came, base, btyd)
 
 
 def _first_purchase(history: History, as_of: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,43 +13,22 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from histories.clock import parse_as_of, to_datetime
+from histories.clock import parse_as_of
+from histories.columns import PURPOSES
 from histories.errors import BadInput
 from histories.history import History
 from histories.selection import of_customers
 from histories.settings import Settings
 from histories.store import Store
 from service.clock import Clock
-from service.predictor import Ask, Moment, Parts, answer
+from service.predictor import Moment
 from service.registry import bring_champion
 from service.release import Release
-from service.schemas import Churn, CustomerValue, NextPurchase, Segment
+from service.scoring import SCHEMA, score_table
 from service.shelf import Shelf
 from service.trial import trial
 
 CHUNK: Final = 4_000  # customers
-_INSTANT: Final = pa.timestamp("us", tz="UTC")
-SCHEMA: Final = pa.schema(
-    [
-        ("customer_id", pa.string()),
-        ("release", pa.string()),
-        ("as_of", _INSTANT),
-        ("churn_probability", pa.float64()),
-        ("expected_spend", pa.float64()),
-        ("median_spend", pa.float64()),
-        ("low", pa.float64()),
-        ("high", pa.float64()),
-        ("expected_orders", pa.float64()),
-        ("expected_at", pa.string()),  # shop-local date
-        ("segment", pa.string()),
-        ("products", pa.list_(pa.string())),  # best first; joined by ; in CSV
-        ("product_scores", pa.list_(pa.float64())),
-        ("source", pa.string()),  # of the scores: model, fallback or withheld
-        ("fallback", pa.string()),
-        ("products_source", pa.string()),
-    ]
-)
-
 Progress = Callable[[int], None]  # customers scored so far
 
 
@@ -89,7 +68,7 @@ def score(
     customers = 0
     try:
         with writer(unfinished) as file:
-            for table in _tables(store, release, moment, Ask(k=k), learned_since):
+            for table in _tables(store, release, moment, k, learned_since):
                 file.write_table(table)
                 customers += len(table)
                 progress(customers)
@@ -112,12 +91,13 @@ def champion(store: Store, settings: Settings) -> Release:
     return release
 
 
-def _tables(store: Store, release: Release, moment: Moment, ask: Ask, learned_since: int | None) -> Iterator[pa.Table]:
+def _tables(store: Store, release: Release, moment: Moment, k: int, learned_since: int | None) -> Iterator[pa.Table]:
     for chunk in store.chunks(CHUNK):
         history = chunk if learned_since is None else _changed(chunk, learned_since)
         if len(history):
             consents = [store.consent(customer) for customer in history.customer_id]
-            yield _table(history, answer(history, consents, release, moment, ask), release, moment)
+            allowed = {purpose: np.array([consent[purpose] for consent in consents]) for purpose in PURPOSES}
+            yield score_table(history, allowed, release, moment, k)
 
 
 def _changed(history: History, since: int) -> History:
@@ -127,38 +107,6 @@ def _changed(history: History, since: int) -> History:
         owner = np.repeat(np.arange(len(history)), np.diff(table.offsets))
         changed[owner[table.recorded_at >= since]] = True
     return of_customers(history, np.flatnonzero(changed))
-
-
-def _table(history: History, answers: Sequence[Parts], release: Release, moment: Moment) -> pa.Table:
-    as_of = to_datetime(moment.as_of)
-    rows = [
-        {"customer_id": customer, "release": release.id, "as_of": as_of, **_row(parts)}
-        for customer, parts in zip(history.customer_id.tolist(), answers, strict=True)
-    ]
-    return pa.Table.from_pylist(rows, schema=SCHEMA)
-
-
-def _row(parts: Parts) -> dict[str, Any]:
-    churn, value, when, segment = (parts[name] for name in ("churn", "customer_value", "next_purchase", "segment"))
-    assert isinstance(churn, Churn)
-    assert isinstance(value, CustomerValue)
-    assert isinstance(when, NextPurchase)
-    assert isinstance(segment, Segment)
-    return {
-        "churn_probability": churn.probability,
-        "expected_spend": value.expected_spend,
-        "median_spend": value.median_spend,
-        "low": value.low,
-        "high": value.high,
-        "expected_orders": value.expected_orders,
-        "expected_at": when.expected_at,
-        "segment": segment.name,
-        "products": [product.product_id for product in when.products],
-        "product_scores": [product.score for product in when.products],
-        "source": churn.source,
-        "fallback": churn.fallback,
-        "products_source": when.source,
-    }
 
 
 def _moment(store: Store, settings: Settings, as_of: str | None) -> Moment:

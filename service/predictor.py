@@ -20,6 +20,7 @@ from service.release import Release
 from service.schemas import Churn, CustomerValue, NextPurchase, Part, Reason, RecommendedProduct, Segment
 
 PARTS: Final = ("churn", "customer_value", "next_purchase", "segment")
+LONGEST_WAIT_DAYS: Final = 3_650  # a later date is a way of saying never
 _EPOCH: Final = date(1970, 1, 1)
 
 Parts = dict[str, Part]
@@ -234,8 +235,8 @@ def _codes(products: Sequence[str], catalog: Catalog) -> tuple[int, ...]:
 
 
 def _date_after(today: int, days: float) -> str | None:
-    """Shop-local date, rounded to the day; None beyond ten years, which is a way of saying never."""
-    if not math.isfinite(days) or days > 3_650:
+    """Shop-local date, rounded to the day; None beyond LONGEST_WAIT_DAYS."""
+    if not math.isfinite(days) or days > LONGEST_WAIT_DAYS:
         return None
     return (_EPOCH + timedelta(days=today + round(days))).isoformat()
 
