@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -85,6 +85,8 @@ class History:
     catalog: Catalog
     channels: tuple[str, ...]
     zone: str  # IANA name of the shop's zone
+    # By purpose, (customers,): who consents to it. Empty in a history that was not read from a store.
+    consent: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.customer_id)

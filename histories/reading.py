@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histories.arrays import sorted_events, sorted_lines
+from histories.columns import PURPOSES
 from histories.history import EVENT_KINDS, NO_CODE, Catalog, History
 
 LINE_COLUMNS = (
@@ -65,6 +66,7 @@ def build(
     catalog: Catalog,
     labels: Mapping[str, tuple[str, ...]],
     zone: str,
+    consent: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> History:
     """A History of rows whose `customer` is already a position in ids."""
     kinds = event_kinds(labels["event"])
@@ -78,6 +80,7 @@ def build(
         catalog=catalog,
         channels=labels["channel"],
         zone=zone,
+        consent=consent or {},
     )
 
 
@@ -105,6 +108,16 @@ def attribute_arrays(texts: Sequence[str | None], kinds: Mapping[str, str]) -> d
         name: np.array([row.get(name) for row in rows], dtype=np.float64 if kind == "number" else np.object_)
         for name, kind in kinds.items()
     }
+
+
+def consent_arrays(texts: Sequence[str | None], default: bool) -> dict[str, NDArray[np.bool_]]:
+    """One array per purpose from the customers' JSON; the default where nothing was said."""
+    said = {place: json.loads(text) for place, text in enumerate(texts) if text}
+    given = {purpose: np.full(len(texts), default) for purpose in PURPOSES}
+    for place, consent in said.items():
+        for purpose, value in consent.items():
+            given[purpose][place] = value
+    return given
 
 
 def allowed(consent: str | None, purpose: str | None, default: bool) -> bool:

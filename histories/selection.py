@@ -21,6 +21,7 @@ def of_customers(history: History, positions: NDArray[np.intp]) -> History:
         lines=_pick(history.lines, positions),
         events=_pick(history.events, positions),
         attributes={name: values[positions] for name, values in history.attributes.items()},
+        consent={purpose: given[positions] for purpose, given in history.consent.items()},
     )
 
 

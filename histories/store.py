@@ -128,24 +128,33 @@ class Store:
             found = self._customers(connection, purpose)
             return self._history(connection, found, None)
 
-    def chunks(self, size: int, *, purpose: str | None = None) -> Iterator[History]:
-        """The same in pieces of `size` customers, of one state of the store, in constant memory."""
+    def between(self, first: str, last: str, *, purpose: str | None = None) -> History:
+        """The customers with first <= customer_id <= last."""
         with self.snapshot() as connection:
-            last: str | None = None
-            while True:
-                which = sa.select(CUSTOMERS.c.customer_id).order_by(CUSTOMERS.c.customer_id).limit(size)
-                if last is not None:
-                    which = which.where(CUSTOMERS.c.customer_id > last)
-                ids = list(connection.execute(which).scalars())
-                if not ids:
-                    return
-                last = ids[-1]
-                found = self._customers(connection, purpose, (ids[0], last))
+            found = self._customers(connection, purpose, (first, last))
+            return self._history(connection, found, (first, last))
+
+    def chunks(
+        self, size: int, *, purpose: str | None = None, first: str | None = None, last: str | None = None
+    ) -> Iterator[History]:
+        """Everybody in pieces of `size` customers, of one state of the store, in constant memory.
+
+        With first or last (inclusive), the customers between them: processes that take a range of Store.ranges each
+        read everybody together.
+        """
+        with self.snapshot() as connection:
+            for between in self._ranges(connection, size, first, last):
+                found = self._customers(connection, purpose, between)
                 if found:
-                    yield self._history(connection, found, (ids[0], last))
+                    yield self._history(connection, found, between)
+
+    def ranges(self, size: int) -> list[tuple[str, str]]:
+        """First and last customer_id (inclusive) of every `size` customers: disjoint, and all of them."""
+        with self.snapshot() as connection:
+            return list(self._ranges(connection, size, None, None))
 
     def history_of(self, customer_id: str) -> History | None:
-        """One customer by id or alias, None when unknown: the online path."""
+        """One customer by id or alias, None when unknown: the online path. `consent` comes with it."""
         shared = self._shared()
         with self._quick() as cursor:
             found = self._find(cursor, customer_id)
@@ -158,7 +167,9 @@ class Store:
         for rows in (lines, events):
             rows["customer"] = np.zeros(len(rows["customer"]), dtype=np.int64)
         attributes = reading.attribute_arrays([found[2]], shared.attributes)
-        return reading.build([found[1]], attributes, lines, events, shared.catalog, shared.labels, self._fixed_zone())
+        consent = reading.consent_arrays([found[3]], self.settings.consent)
+        zone = self._fixed_zone()
+        return reading.build([found[1]], attributes, lines, events, shared.catalog, shared.labels, zone, consent)
 
     def history_from(self, orders: Sequence[Mapping[str, object]]) -> History:
         """Order lines of one request, of nobody in the store, against this store's catalog."""
@@ -320,6 +331,18 @@ class Store:
             catalog = reading.catalog_of([tuple(row) for row in rows], labels["category"])
             return _Shared(version, catalog, labels, dict(attributes.all()))
 
+    def _ranges(
+        self, connection: Connection, size: int, first: str | None, last: str | None
+    ) -> Iterator[tuple[str, str]]:
+        """(first, last) customer_id of each `size` customers between first and last."""
+        which = sa.select(CUSTOMERS.c.customer_id).order_by(CUSTOMERS.c.customer_id).limit(size)
+        if last is not None:
+            which = which.where(CUSTOMERS.c.customer_id <= last)
+        begin = which if first is None else which.where(CUSTOMERS.c.customer_id >= first)
+        while ids := connection.execute(begin).scalars().all():
+            yield ids[0], ids[-1]
+            begin = which.where(CUSTOMERS.c.customer_id > ids[-1])
+
     def _customers(
         self, connection: Connection, purpose: str | None, between: tuple[str, str] | None = None
     ) -> list[tuple]:
@@ -335,7 +358,8 @@ class Store:
         lines = self._rows(connection, reading.LINES_SQL, reading.LINE_COLUMNS, keys, between)
         events = self._rows(connection, reading.EVENTS_SQL, reading.EVENT_COLUMNS, keys, between)
         attributes = reading.attribute_arrays(texts, shared.attributes)
-        return reading.build(ids, attributes, lines, events, shared.catalog, shared.labels, self.zone)
+        consent = reading.consent_arrays([row[3] for row in found], self.settings.consent)
+        return reading.build(ids, attributes, lines, events, shared.catalog, shared.labels, self.zone, consent)
 
     def _rows(
         self, connection: Connection, text: str, spec: reading.Spec, keys: list[int], between: tuple[str, str] | None

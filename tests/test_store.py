@@ -18,6 +18,7 @@ from histories.columns import EVENTS, ORDERS, table
 from histories.errors import BadInput
 from histories.identity import normal_id, ordinals
 from histories.importer import import_files
+from histories.selection import of_customers
 from histories.settings import Settings
 from histories.store import Store
 
@@ -178,3 +179,28 @@ def test_lines_without_customer_or_time_or_in_another_currency_are_refused(tmp_p
         with pytest.raises(BadInput):
             store.add(table([line() | bad], ORDERS), now=NOW)
     assert store.counts()["lines"] == 0
+
+
+def test_ranges_are_read_apart_and_are_everybody_together(tmp_path: Path) -> None:
+    store = store_at(tmp_path)
+    people = [f"c{number}" for number in range(7)]
+    store.add(table([line(customer) for customer in people], ORDERS), now=NOW)
+    ranges = store.ranges(3)
+    assert ranges == [("c0", "c2"), ("c3", "c5"), ("c6", "c6")]
+    parts = [part for first, last in ranges for part in store.chunks(2, first=first, last=last)]
+    assert [len(part) for part in parts] == [2, 1, 2, 1, 1]
+    assert [name for part in parts for name in part.customer_id] == people
+    assert [name for first, last in ranges for name in store.between(first, last).customer_id] == people
+
+
+def test_consent_comes_with_a_history(tmp_path: Path) -> None:
+    store = store_at(tmp_path)
+    store.add(table([line("c1"), line("c2")], ORDERS), now=NOW)
+    store.set_consent("c2", {"prediction": False})
+    for history in (store.history(), *store.chunks(2)):
+        assert history.consent["prediction"].tolist() == [True, False]
+        assert history.consent["training"].tolist() == [True, True]
+        assert of_customers(history, np.array([1])).consent["prediction"].tolist() == [False]
+    alone = store.history_of("c2")
+    assert alone is not None
+    assert alone.consent["prediction"].tolist() == [False]
