@@ -53,7 +53,7 @@ def _options() -> argparse.Namespace:
 
 
 def _ours(history: History, one: History, repeats: int) -> Row:
-    seconds = _best(lambda: customer_features(history, AS_OF), 2 * repeats + 1)
+    seconds = _best(lambda: customer_features(history, AS_OF), repeats)
     single = _best(lambda: customer_features(history, AS_OF, threads=1), repeats)
 
     def hundred_calls() -> None:

@@ -1,10 +1,11 @@
 """A small hash table of codes: distinct products of a customer without touching anything the size of the catalog.
 
-Rows of `table` are (code, count, note); a free row has a count of 0. Probing is linear; its length is that of
-`places_for`, and the caller clears it first.
+A place with a count of 0 is free. Probing is linear.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,14 @@ from numpy.typing import NDArray
 from histories.compiled import lean
 
 _GOLDEN = 2654435761  # Knuth's multiplier: spreads consecutive codes
+
+
+class Counter(NamedTuple):
+    """Arrays of one length, a power of two; columns of their own, so that clearing the counts is one sweep."""
+
+    codes: NDArray[np.int32]
+    counts: NDArray[np.int32]
+    notes: NDArray[np.int32]  # the user's own
 
 
 @lean
@@ -24,16 +33,19 @@ def places_for(codes: int) -> int:
 
 
 @lean
-def clear(table: NDArray[np.int32]) -> None:
-    table[:, 1] = 0
+def counter(table: NDArray[np.int32], first: int, places: int) -> Counter:
+    """An empty one in columns first..first + places - 1 of a (3, columns) table; `places` is that of places_for."""
+    end = first + places
+    table[1, first:end] = 0
+    return Counter(table[0, first:end], table[1, first:end], table[2, first:end])
 
 
 @lean
-def place_of(table: NDArray[np.int32], code: int) -> int:
-    """Row of the code, or the free row where it belongs (its code then set, its count still 0)."""
-    mask = len(table) - 1
+def place_of(counter: Counter, code: int) -> int:
+    """Place of the code, or the free place where it belongs (its code then set, its count still 0)."""
+    mask = len(counter.codes) - 1
     place = ((code * _GOLDEN) >> 15) & mask
-    while table[place, 1] > 0 and table[place, 0] != code:
+    while counter.counts[place] > 0 and counter.codes[place] != code:
         place = (place + 1) & mask
-    table[place, 0] = code
+    counter.codes[place] = code
     return place

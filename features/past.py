@@ -63,7 +63,7 @@ class Past(NamedTuple):
     category: NDArray[np.int32]  # by product
     # room to work in, contents undefined
     room: NDArray[np.float64]  # at least one place per purchase day
-    table: NDArray[np.int32]  # (places, 3), at least twice as many places as lines: see features.counting
+    table: NDArray[np.int32]  # (3, places), at least twice as many places as lines need: see features.counting
     counts: NDArray[np.int64]  # (31,)
 
 
@@ -85,7 +85,7 @@ def make_room(lines: int, events: int) -> Room:
         np.empty((7, lines), np.float64),
         np.empty(events, np.int64),
         np.empty(events, np.int32),
-        np.empty((2 * places_for(lines), 3), np.int32),
+        np.empty((3, 2 * places_for(lines)), np.int32),
         np.empty(31, np.int64),
     )
 

@@ -25,7 +25,7 @@ _IMPORT = re.compile(r"^from +([\w.]+) +import +(\([^)]*\)|.*)|^import +([\w.]+)
 piece = nb.njit(nogil=True, error_model="numpy")
 # The same without reference counts, which cost more than the arithmetic of short loops: it cannot make arrays,
 # only use those that it is given.
-lean: Any = nb.njit(nogil=True, error_model="numpy", **{"_nrt": False})  # type: ignore[call-overload]
+lean: Any = nb.njit(nogil=True, error_model="numpy", forceinline=True, **{"_nrt": False})  # type: ignore[call-overload]
 
 
 def compiled(

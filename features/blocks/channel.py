@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from features.counting import clear, place_of, places_for
+from features.counting import counter, place_of, places_for
 from features.feature import family
 from features.numbers import ratio
 from features.past import Past
@@ -21,16 +21,15 @@ FEATURES = family(
 
 @lean
 def fill(row: NDArray[np.float32], past: Past) -> None:
-    table = past.table[: places_for(len(past.day))]
-    clear(table)
+    channels = counter(past.table, 0, places_for(len(past.day)))
     distinct, known, most, last = 0, 0, 0, 0
     for channel in past.channel:
         if channel >= 0:
-            last = place_of(table, channel)
-            distinct += table[last, 1] == 0
-            table[last, 1] += 1
+            last = place_of(channels, channel)
+            distinct += channels.counts[last] == 0
+            channels.counts[last] += 1
             known += 1
-            most = max(most, table[last, 1])
+            most = max(most, channels.counts[last])
     row[0] = distinct
     row[1] = ratio(most, known)
-    row[2] = np.float64(table[last, 1] == most) if known > 0 else np.nan
+    row[2] = np.float64(channels.counts[last] == most) if known > 0 else np.nan

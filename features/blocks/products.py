@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from features.counting import clear, place_of, places_for
+from features.counting import counter, place_of, places_for
 from features.feature import family
 from features.numbers import ratio, total
 from features.past import Past
@@ -56,8 +56,7 @@ def _highest(prices: NDArray[np.float64]) -> float:
 def _repetition(row: NDArray[np.float32], past: Past) -> None:
     """The note of a product in the table is the first purchase day that had it."""
     places = places_for(len(past.order))
-    products, categories = past.table[:places], past.table[places : 2 * places]
-    clear(past.table[: 2 * places])
+    products, categories = counter(past.table, 0, places), counter(past.table, places, places)
     last = len(past.day) - 1
     named = again = named_last = again_last = sorted_in = 0
     distinct = kinds = top = top_kind = 0
@@ -66,12 +65,12 @@ def _repetition(row: NDArray[np.float32], past: Past) -> None:
         if product < 0:
             continue
         place = place_of(products, product)
-        if products[place, 1] == 0:
-            products[place, 2] = past.order[k]
+        if products.counts[place] == 0:
+            products.notes[place] = past.order[k]
             distinct += 1
-        products[place, 1] += 1
-        top = max(top, products[place, 1])
-        repeated = products[place, 2] < past.order[k]
+        products.counts[place] += 1
+        top = max(top, products.counts[place])
+        repeated = products.notes[place] < past.order[k]
         named += 1
         again += repeated
         if past.order[k] == last:
@@ -80,10 +79,10 @@ def _repetition(row: NDArray[np.float32], past: Past) -> None:
         category = past.category[product]
         if category >= 0:
             place = place_of(categories, category)
-            kinds += categories[place, 1] == 0
-            categories[place, 1] += 1
+            kinds += categories.counts[place] == 0
+            categories.counts[place] += 1
             sorted_in += 1
-            top_kind = max(top_kind, categories[place, 1])
+            top_kind = max(top_kind, categories.counts[place])
     row[0], row[1] = distinct, kinds
     row[2], row[3] = ratio(again, named), ratio(again_last, named_last)
     row[4], row[5] = ratio(top, named), ratio(top_kind, sorted_in)
