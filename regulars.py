@@ -207,9 +207,14 @@ def erase(customer: str, store: StoreUrl = None) -> None:
     """Erase a person from the store for good."""
     from histories.errors import BadInput
 
-    if not _open(_settings(store)).erase(customer):
+    erasure = _open(_settings(store)).erase(customer)
+    if erasure is None:
         raise BadInput("nothing is held on this customer")
     _say("erased")
+    if erasure.releases:
+        _say(f"trained on this customer: {', '.join(erasure.releases)}; retrain to replace them")
+    for place in erasure.outputs_left:
+        _say(f"could not be rewritten and may hold the customer still: {place}")
 
 
 @keys_app.command(name="add")

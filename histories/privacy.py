@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,9 +17,11 @@ from histories.clock import DAY, to_text
 from histories.columns import PURPOSES
 from histories.errors import BadInput
 from histories.settings import Settings
-from histories.tables import ALIASES, AUDIT, CUSTOMERS, EVENTS, LABELS, LINES, PRODUCTS, TOMBSTONES
+from histories.tables import ALIASES, AUDIT, CUSTOMERS, EVENTS, LABELS, LINES, PENDING, PRODUCTS, TOMBSTONES
 
 _KEY_CHECK = "erasure_key_check"
+_AHEAD = sa.select(PENDING.c.occurred_at)
+_SPAN = sa.select(sa.func.min(LINES.c.occurred_at), sa.func.max(LINES.c.occurred_at))
 
 
 def key_of(settings: Settings) -> bytes | None:
@@ -35,10 +37,14 @@ def keyed_hash(key: bytes | None, customer_id: str) -> str:
 
 def tombstones(connection: Connection, settings: Settings) -> frozenset[str]:
     """Keyed hashes of the erased. Raises BadInput when there are some and the key is missing or another."""
-    hashes = frozenset(connection.execute(sa.select(TOMBSTONES.c.hash)).scalars())
+    hashes = erased(connection)
     if hashes:
         _check_key(connection, settings)
     return hashes
+
+
+def erased(connection: Connection) -> frozenset[str]:
+    return frozenset(connection.execute(sa.select(TOMBSTONES.c.hash)).scalars())
 
 
 def full_consent(said: str | None, default: bool) -> dict[str, bool]:
@@ -82,22 +88,32 @@ def export(connection: Connection, settings: Settings, customer_id: str) -> dict
     }
 
 
-def erase(connection: Connection, settings: Settings, customer_id: str) -> bool:
-    """Deletes a person and leaves keyed tombstones of id and aliases, so that no import brings them back."""
+def erase(connection: Connection, settings: Settings, customer_id: str) -> list[str]:
+    """Deletes a person and leaves keyed tombstones of id and aliases, so that no import brings them back.
+
+    Returns id and aliases; none when unknown.
+    """
     key = key_of(settings)
     keyed_hash(key, customer_id)
     person = _person(connection, customer_id)
     if person is None:
-        return False
+        return []
     _check_key(connection, settings)
     aliases = connection.execute(sa.select(ALIASES.c.alias).where(ALIASES.c.customer == person.key)).scalars()
-    hashes = sorted({keyed_hash(key, name) for name in (person.customer_id, *aliases)})
-    writing.insert(connection, TOMBSTONES, [(value,) for value in hashes])
+    names = [person.customer_id, *aliases]
+    writing.insert(connection, TOMBSTONES, [(value,) for value in sorted({keyed_hash(key, name) for name in names})])
+    bounds = connection.execute(_SPAN.where(LINES.c.customer == person.key)).one()
+    future = sa.select(LINES.c.occurred_at).where(LINES.c.customer == person.key, LINES.c.occurred_at.in_(_AHEAD))
+    ahead = set(connection.execute(future).scalars())
     for table, column in ((LINES, LINES.c.customer), (EVENTS, EVENTS.c.customer), (ALIASES, ALIASES.c.customer)):
         connection.execute(sa.delete(table).where(column == person.key))
     connection.execute(sa.delete(CUSTOMERS).where(CUSTOMERS.c.key == person.key))
+    if ahead:
+        _forget_ahead(connection, ahead)
+    if bounds[0] is not None:
+        _shrink_span(connection, bounds)
     log(connection, settings, "erase", person.customer_id)
-    return True
+    return names
 
 
 def retain(connection: Connection, settings: Settings, days: int, now: int) -> int:
@@ -111,7 +127,7 @@ def retain(connection: Connection, settings: Settings, days: int, now: int) -> i
     empty = CUSTOMERS.c.key.not_in(held) if gone else sa.false()
     connection.execute(sa.delete(ALIASES).where(ALIASES.c.customer.in_(sa.select(CUSTOMERS.c.key).where(empty))))
     connection.execute(sa.delete(CUSTOMERS).where(empty))
-    _shrink_span(connection, now)
+    _find_span(connection, now)
     log(connection, settings, f"retain {days}", None)
     return gone
 
@@ -181,7 +197,20 @@ def _names(connection: Connection, domain: str) -> dict[int, str]:
     return dict(connection.execute(named).all())
 
 
-def _shrink_span(connection: Connection, now: int) -> None:
-    bounds = sa.select(sa.func.min(LINES.c.occurred_at), sa.func.max(LINES.c.occurred_at))
-    first, newest = connection.execute(bounds.where(LINES.c.occurred_at <= now)).one()
+def _forget_ahead(connection: Connection, instants: Set[int]) -> None:
+    """Future instants at which no line is left fall due no more."""
+    others = sa.select(LINES.c.occurred_at).where(LINES.c.occurred_at.in_(instants)).distinct()
+    gone = instants - set(connection.execute(others).scalars())
+    connection.execute(sa.delete(PENDING).where(PENDING.c.occurred_at.in_(gone)))
+
+
+def _shrink_span(connection: Connection, gone: Sequence[int]) -> None:
+    """After lines from gone[0] to gone[1] were deleted: only at an end of the span can they have made it."""
+    span = json.loads(writing.meta(connection, "span") or "null")
+    if span and (gone[0] <= span[0] or gone[1] >= span[1]):
+        _find_span(connection, span[1])
+
+
+def _find_span(connection: Connection, now: int) -> None:
+    first, newest = connection.execute(_SPAN.where(LINES.c.occurred_at <= now)).one()
     writing.set_meta(connection, "span", json.dumps(None if first is None else [first, newest]))

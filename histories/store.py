@@ -16,13 +16,14 @@ import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from histories import incoming, privacy, reading, writing
+from histories import erasure, incoming, privacy, reading, writing
 from histories.columns import EVENTS, ORDERS, complete, table
+from histories.erasure import Erasure
 from histories.errors import BadInput
 from histories.history import Catalog, History
 from histories.incoming import Added
 from histories.settings import Settings
-from histories.tables import ATTRIBUTES, CUSTOMERS, LABELS, LINES, PENDING, PRODUCTS, open_engine
+from histories.tables import ATTRIBUTES, CUSTOMERS, LABELS, LINES, PENDING, PRODUCTS, forget_log, open_engine
 
 DOMAINS = ("channel", "category", "event", "campaign")
 
@@ -72,12 +73,16 @@ class Store:
     # Writing
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """One transaction, durable on leaving; raises BadInput where the database refuses (full, locked, gone)."""
+    def writing(self, *, news: bool = True) -> Iterator[Connection]:
+        """One transaction, durable on leaving; raises BadInput where the database refuses (full, locked, gone).
+
+        Without `news`, version() stays: nothing that a prediction could see is written.
+        """
         try:
             with self.engine.execution_options(write=True).begin() as connection:
                 yield connection
-                writing.bump(connection, "version")
+                if news:
+                    writing.bump(connection, "version")
         except sa.exc.OperationalError as error:
             raise BadInput(f"the store could not be written and is as before: {error.orig}") from None
 
@@ -254,15 +259,16 @@ class Store:
         with self.writing() as connection:
             return privacy.export(connection, self.settings, customer_id)
 
-    def erase(self, customer_id: str) -> bool:
-        """Forgets a person for good; False when unknown. Needs settings.erasure_key."""
-        with self.writing() as connection:
-            return privacy.erase(connection, self.settings, customer_id)
+    def erase(self, customer_id: str) -> Erasure | None:
+        """Forgets a person for good, in batch outputs, too; None when unknown. Needs settings.erasure_key."""
+        return erasure.erase(self, customer_id)
 
     def retain(self, days: int, *, now: int) -> int:
         """Deletes lines and events older than `days` before now (us), and who is then empty; returns rows gone."""
         with self.writing() as connection:
-            return privacy.retain(connection, self.settings, days, now)
+            gone = privacy.retain(connection, self.settings, days, now)
+        forget_log(self.engine)
+        return gone
 
     # Inside
 

@@ -5,7 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy import BigInteger, Boolean, Column, Double, Integer, MetaData, PrimaryKeyConstraint, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+)
 from sqlalchemy.engine import Engine, make_url
 
 from histories.errors import BadInput
@@ -91,6 +102,21 @@ PENDING = Table(  # instants of lines dated in the future when they came
     "pending", _METADATA, Column("occurred_at", BigInteger, primary_key=True, autoincrement=False)
 )
 TOMBSTONES = Table("tombstones", _METADATA, Column("hash", Text, primary_key=True))
+OUTPUTS = Table(  # files and tables written by batch scoring, see outputs.py
+    "outputs",
+    _METADATA,
+    Column("place", Text, primary_key=True),
+    Column("release", Text, nullable=False),
+    Column("as_of", BigInteger, nullable=False),
+    Column("due", Boolean, nullable=False),
+)
+TRAININGS = Table(  # who a release was trained on, see trainings.py
+    "trainings",
+    _METADATA,
+    Column("seq", Integer, primary_key=True),
+    Column("release", Text, nullable=False, unique=True),
+    Column("people", LargeBinary, nullable=False),
+)
 AUDIT = Table(
     "audit",
     _METADATA,
@@ -118,7 +144,7 @@ _PRAGMAS = (
     f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}",
     "PRAGMA cache_size = -65536",
     "PRAGMA mmap_size = 1073741824",
-    "PRAGMA temp_store = MEMORY",
+    "PRAGMA secure_delete = ON",  # what is erased is overwritten
 )
 _APPEND_ONLY = """
 CREATE TRIGGER IF NOT EXISTS audit_{verb} BEFORE {verb} ON audit
@@ -150,13 +176,25 @@ def open_engine(url: str) -> Engine:
 
 
 def create_tables(engine: Engine) -> None:
-    if "audit" in sa.inspect(engine).get_table_names():
+    if set(_METADATA.tables) <= set(sa.inspect(engine).get_table_names()):
         return
     with engine.execution_options(write=True).begin() as connection:
         _METADATA.create_all(connection)
         if engine.dialect.name == "sqlite":
             for verb in ("UPDATE", "DELETE"):
                 connection.exec_driver_sql(_APPEND_ONLY.format(verb=verb))
+
+
+def forget_log(engine: Engine) -> None:
+    """Puts what was deleted out of SQLite's write-ahead log, too, unless somebody reads from it just now."""
+    if engine.dialect.name == "sqlite":
+        raw = engine.raw_connection()
+        try:
+            raw.execute("PRAGMA busy_timeout = 100")
+            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        finally:
+            raw.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+            raw.close()
 
 
 def _prepare_file(database: str | None) -> None:

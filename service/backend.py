@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from typing import Any, Final, TypeVar
 
 from histories.clock import parse_as_of, to_datetime, to_text
@@ -137,9 +138,10 @@ class Backend:
     async def erase(self, customer: str) -> s.Erased:
         if self.settings.erasure_key is None:
             raise Problem(409, "erasing needs REGULARS_ERASURE_KEY set where this service runs")
-        if not await self._write(lambda: self.store.erase(_named(customer))):
+        erasure = await self._write(lambda: self.store.erase(_named(customer)))
+        if erasure is None:
             raise Problem(404, _NOBODY)
-        return s.Erased(erased=True)
+        return s.Erased(erased=True, **asdict(erasure))
 
     async def set_consent(self, customer: str, body: s.ConsentRequest) -> s.Consent:
         purposes = body.model_dump(exclude_none=True)

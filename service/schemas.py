@@ -240,6 +240,11 @@ class Export(BaseModel):
 
 class Erased(BaseModel):
     erased: bool
+    releases: list[str] = Field([], description="releases that were trained on the person; retrain to replace them")
+    outputs: list[str] = Field([], description="batch outputs that were cleared of the person")
+    outputs_left: list[str] = Field(
+        [], description="batch outputs that could not be rewritten, and may hold them still"
+    )
 
 
 class Refusal(BaseModel):

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
-from histories.clock import DAY
+from histories.clock import DAY, to_instant
 from histories.columns import EVENTS, ORDERS, table
+from histories.erasure import masked_rows, note_output, note_training
 from histories.errors import BadInput
 from histories.settings import Settings
 from histories.store import Store
@@ -31,8 +38,6 @@ ROWS = [
 def store(tmp_path: Path) -> Store:
     store = Store.open(f"sqlite:///{tmp_path}/shop.db", Settings(erasure_key="secret"))
     events = table([{"customer_id": "ann", "kind": "view", "occurred_at": "2024-06-01"}], EVENTS)
-    import pyarrow as pa
-
     people = pa.Table.from_pylist([{"customer_id": "ann", "city": "Ulm", "aliases": ["card1"]}])
     store.add(table(ROWS, ORDERS), events, people, now=NOW)
     return store
@@ -102,3 +107,95 @@ def test_the_log_names_nobody_and_only_grows(store: Store) -> None:
     assert "ann" not in str(rows)
     with pytest.raises(sa.exc.IntegrityError), store.writing() as connection:
         connection.exec_driver_sql("DELETE FROM audit")
+
+
+def disk(store: Store) -> bytes:
+    """All that is on disk of an SQLite store."""
+    database = Path(str(store.engine.url.database))
+    return b"".join(path.read_bytes() for path in database.parent.glob(f"{database.name}*") if path.is_file())
+
+
+def test_nothing_of_the_erased_stays_on_the_disk(store: Store) -> None:
+    secret = {"customer_id": "petra@example.org", "order_id": "petra-order", "product_id": "A"}
+    store.add(table([ROWS[0] | secret], ORDERS), now=NOW)
+    assert b"petra" in disk(store)
+    assert store.erase("petra@example.org")
+    assert b"petra" not in disk(store)
+
+
+def test_the_span_ends_with_the_last_who_stays(store: Store) -> None:
+    later = to_instant(datetime(2024, 6, 20, tzinfo=UTC))
+    store.add(table([ROWS[0] | {"customer_id": "eve", "occurred_at": later}], ORDERS), now=NOW)
+    store.add(table([ROWS[0] | {"customer_id": "eve", "occurred_at": NOW + DAY}], ORDERS), now=NOW)
+    before = store.span(NOW + 2 * DAY)
+    assert before is not None
+    assert before[1] == NOW + DAY
+    store.erase("eve")
+    after = store.span(NOW + 2 * DAY)
+    assert after is not None
+    assert after[1] == to_instant(datetime(2024, 6, 5, 12, tzinfo=UTC))
+
+
+SCORES = pa.table({"customer_id": ["ann", "bob"], "churn_probability": [0.25, 0.5], "products": [["A"], ["A", "B"]]})
+
+
+def put_scores(folder: Path) -> list[str]:
+    """The same scores as a file, as a folder of files, as CSV and as a table; their places."""
+    (folder / "days" / "day=1").mkdir(parents=True)
+    for place in ("s.parquet", "days/day=1/part.parquet"):
+        pq.write_table(SCORES, folder / place)
+    (folder / "s.csv").write_text('"customer_id","note"\n"ann","two\nlines"\n"bob","one"\n')
+    with sqlite3.connect(folder / "s.db") as database:
+        database.execute("CREATE TABLE scores (customer_id, churn_probability)")
+        database.executemany("INSERT INTO scores VALUES (?, ?)", [("ann", 0.25), ("bob", 0.5)])
+    return [f"{folder}/{name}" for name in ("s.parquet", "days", "s.csv")] + [f"sqlite:///{folder}/s.db#scores"]
+
+
+def test_erasure_reaches_batch_outputs(store: Store, tmp_path: Path) -> None:
+    places = put_scores(tmp_path)
+    version = store.version()
+    for place in (*places, f"{tmp_path}/gone.parquet"):
+        note_output(store, place, "r1", NOW, began=NOW)
+    assert store.version() == version
+    done = store.erase("ann")
+    assert done is not None
+    assert (sorted(done.outputs), done.outputs_left) == (sorted([*places, f"{tmp_path}/gone.parquet"]), ())
+    stays = SCORES.slice(1)
+    assert pq.read_table(tmp_path / "s.parquet").equals(stays)
+    assert pq.read_table(tmp_path / "days/day=1/part.parquet").equals(stays)
+    assert (tmp_path / "s.csv").read_text() == '"customer_id","note"\n"bob","one"\n'
+    with sqlite3.connect(tmp_path / "s.db") as database:
+        assert database.execute("SELECT * FROM scores").fetchall() == [("bob", 0.5)]
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_an_output_that_cannot_be_rewritten_is_named_and_tried_again(store: Store, tmp_path: Path) -> None:
+    place = tmp_path / "s.parquet"
+    place.write_bytes(b"half a file")
+    note_output(store, str(place), "r1", NOW, began=NOW)
+    done = store.erase("ann")
+    assert done is not None
+    assert (done.outputs, done.outputs_left) == ((), (str(place),))
+    pq.write_table(SCORES, place)
+    again = store.erase("bob")
+    assert again is not None
+    assert again.outputs == (str(place),)
+    assert pq.read_table(place).num_rows == 0
+
+
+def test_scores_written_while_a_person_was_erased_are_cleared_when_they_come(store: Store, tmp_path: Path) -> None:
+    began = time.time_ns() // 1000
+    store.erase("ann")
+    place = put_scores(tmp_path)[0]
+    note_output(store, place, "r1", NOW, began=began)
+    assert pq.read_table(place)["customer_id"].to_pylist() == ["bob"]
+
+
+def test_erasure_tells_which_releases_were_trained_on_the_person(store: Store) -> None:
+    note_training(store, "r1", ["ann", "bob"], np.array([-1, 5], dtype=np.int32))
+    note_training(store, "r2", ["bob"], np.array([3], dtype=np.int32))
+    done = store.erase("bob")
+    assert done is not None
+    assert done.releases == ("r1", "r2")
+    assert (masked_rows(store, "r1").tolist(), masked_rows(store, "r2").tolist()) == ([5], [3])
+    assert b"bob" not in disk(store)
