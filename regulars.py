@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from inspect import Parameter, Signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
@@ -29,14 +31,44 @@ keys_app = typer.Typer(help="API keys of the service.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
 
 StoreUrl = Annotated[str | None, typer.Option("--store", metavar="URL", help="History store (SQLAlchemy URL).")]
-Orders = Annotated[str | None, typer.Option(metavar="FILE_OR_URL", help="Order lines: CSV, Parquet, XLSX or SQL.")]
-Preset = Annotated[str | None, typer.Option(help="online-retail, shopify or woocommerce.")]
-Columns = Annotated[str | None, typer.Option(metavar="MAP.toml", help="Which column is which.")]
-Events = Annotated[str | None, typer.Option(metavar="FILE_OR_URL", help="Views, carts, tickets, ...")]
-Customers = Annotated[str | None, typer.Option(metavar="FILE_OR_URL", help="Attributes, consent, aliases.")]
-Products = Annotated[str | None, typer.Option(metavar="FILE_OR_URL", help="Names, categories, prices, stock.")]
-Rejects = Annotated[Path | None, typer.Option(metavar="FILE", help="Where lines that cannot be used are listed.")]
 AsOf = Annotated[str | None, typer.Option(metavar="DATE", help="Inclusive; a bare date is the end of that day.")]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What an import reads, and how: the options that `import` and `retrain` share."""
+
+    orders: Annotated[str | None, typer.Option(metavar="FILE_OR_URL", help="Order lines: CSV, Parquet, XLSX, SQL.")]
+    preset: Annotated[str | None, typer.Option(help="online-retail, shopify or woocommerce.")]
+    columns: Annotated[str | None, typer.Option(metavar="MAP.toml", help="Which column is which.")]
+    events: Annotated[str | None, typer.Option(metavar="FILE_OR_URL", help="Views, carts, tickets, ...")]
+    customers: Annotated[str | None, typer.Option(metavar="FILE_OR_URL", help="Attributes, consent, aliases.")]
+    products: Annotated[str | None, typer.Option(metavar="FILE_OR_URL", help="Names, categories, prices, stock.")]
+    rejects: Annotated[Path | None, typer.Option(metavar="FILE", help="Where lines that cannot be used are listed.")]
+
+    def __bool__(self) -> bool:
+        return any((self.orders, self.events, self.customers, self.products))
+
+    def bring(self, settings: Settings, store: Store) -> None:
+        """Import, and say what came of it."""
+        from histories.importer import import_files
+
+        with showing() as tell:
+            _say(str(import_files(store, settings, **vars(self), progress=tell)))
+
+
+def with_sources(command: Callable[[Sources, str | None], None]) -> Callable[..., None]:
+    """A command of Sources and a store as one of their options, each by itself."""
+
+    def run(store: str | None, **options: Any) -> None:
+        command(Sources(**options), store)
+
+    hints = get_type_hints(Sources, include_extras=True) | {"store": StoreUrl}
+    by_name = Parameter.KEYWORD_ONLY
+    parameters = [Parameter(name, by_name, default=None, annotation=hint) for name, hint in hints.items()]
+    run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__, run.__name__, run.__doc__ = hints, command.__name__, command.__doc__
+    return run
 
 
 @app.callback()
@@ -77,19 +109,15 @@ def simulate(
 
 
 @app.command(name="import")
-def import_(
-    orders: Orders = None,
-    preset: Preset = None,
-    columns: Columns = None,
-    events: Events = None,
-    customers: Customers = None,
-    products: Products = None,
-    rejects: Rejects = None,
-    store: StoreUrl = None,
-) -> None:
+@with_sources
+def import_(sources: Sources, store: str | None) -> None:
     """Bring files of the shop into the store; what is there already is not added again."""
+    from histories.locks import held
+
     settings = _settings(store)
-    _import(settings, _open(settings), orders, preset, columns, events, customers, products, rejects)
+    opened = _open(settings)
+    with held(opened.engine, "data", "import"):
+        sources.bring(settings, opened)
 
 
 @app.command()
@@ -108,11 +136,12 @@ def train(
     store: StoreUrl = None,
 ) -> None:
     """Fit, judge and register a release of the four models."""
+    from histories.locks import held
     from training.train import train as run
 
     settings = _settings(store, horizon_days=horizon_days)
     opened = _open(settings)
-    with showing() as tell:
+    with held(opened.engine, "training", "train"), held(opened.engine, "data", "train", shared=True), showing() as tell:
         made = run(opened, settings, as_of=_instant(as_of, opened.zone), progress=tell)
     _say(made.table())
     _say(f"release {made.id} is registered as challenger; regulars promote puts it to work")
@@ -133,25 +162,20 @@ def promote(
 
 
 @app.command()
-def retrain(
-    orders: Orders = None,
-    preset: Preset = None,
-    columns: Columns = None,
-    events: Events = None,
-    customers: Customers = None,
-    products: Products = None,
-    rejects: Rejects = None,
-    store: StoreUrl = None,
-) -> None:
+@with_sources
+def retrain(sources: Sources, store: str | None) -> None:
     """Import what is new, train, gate and promote in one run that can be repeated."""
+    from histories.locks import held
     from training.promote import retrain as run
 
     settings = _settings(store)
     opened = _open(settings)
-    if orders or events or customers or products:
-        _import(settings, opened, orders, preset, columns, events, customers, products, rejects)
-    with showing() as tell:
-        _say(str(run(opened, settings, progress=tell)))
+    with held(opened.engine, "training", "retrain"):
+        if sources:
+            with held(opened.engine, "data", "retrain"):
+                sources.bring(settings, opened)
+        with held(opened.engine, "data", "retrain", shared=True), showing() as tell:
+            _say(str(run(opened, settings, progress=tell)))
 
 
 @app.command()
@@ -170,12 +194,16 @@ def serve(
 
 @app.command()
 def score(
-    out: Annotated[str, typer.Option(metavar="FILE_OR_URL", help="Parquet or CSV file.")],
+    out: Annotated[str, typer.Option(metavar="FILE_OR_URL", help="FILE.parquet, FILE.csv, FOLDER/ or a database.")],
     as_of: AsOf = None,
     since: Annotated[str | None, typer.Option(metavar="DATE", help="Only customers with news since then.")] = None,
+    k: Annotated[int, typer.Option("-k", min=0, max=100, help="Products for each customer.")] = 10,
+    no_products: Annotated[bool, typer.Option("--no-products", help="The same as -k 0, and quicker.")] = False,
+    table: Annotated[str, typer.Option(help="Where a database takes them.")] = "scores",
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one per core.")] = None,
     store: StoreUrl = None,
 ) -> None:
-    """Write the champion's answers on every customer to a file."""
+    """Write the champion's answers on every customer; a run that was killed goes on where it was."""
     from service.batch import score as run
 
     settings = _settings(store)
@@ -186,9 +214,13 @@ def score(
             out,
             as_of=as_of,
             since=since,
-            progress=lambda scored: tell("customers scored", scored, 0),
+            k=0 if no_products else k,
+            table=table,
+            workers=workers,
+            progress=lambda scored, customers: tell("customers scored", scored, customers),
+            say=lambda text: typer.echo(text, err=True),
         )
-    _say(f"{done.customers:,} customers scored by release {done.release} into {done.out} in {done.seconds:.1f} s")
+    _say(f"{done.rows:,} customers scored by release {done.release} into {done.out} in {done.seconds:.1f} s")
 
 
 @app.command()
@@ -197,9 +229,12 @@ def retain(
     store: StoreUrl = None,
 ) -> None:
     """Forget what is older than a number of days."""
+    from histories.locks import held
     from service.clock import wall
 
-    _say(f"{_open(_settings(store)).retain(days, now=wall()):,} rows deleted")
+    opened = _open(_settings(store))
+    with held(opened.engine, "data", "retain"):
+        _say(f"{opened.retain(days, now=wall()):,} rows deleted")
 
 
 @app.command()
@@ -247,35 +282,6 @@ def revoke_key(key: Annotated[str, typer.Argument(metavar="ID")], store: StoreUr
     if not revoke(_open(_settings(store)), key):
         raise BadInput("there is no key with this id; regulars keys list shows them")
     _say("revoked")
-
-
-def _import(
-    settings: Settings,
-    store: Store,
-    orders: str | None,
-    preset: str | None,
-    columns: str | None,
-    events: str | None,
-    customers: str | None,
-    products: str | None,
-    rejects: Path | None,
-) -> None:
-    from histories.importer import import_files
-
-    with showing() as tell:
-        report = import_files(
-            store,
-            settings,
-            orders=orders,
-            events=events,
-            customers=customers,
-            products=products,
-            preset=preset,
-            columns=columns,
-            rejects=rejects,
-            progress=tell,
-        )
-    _say(str(report))
 
 
 def _settings(store: str | None, **given: Any) -> Settings:

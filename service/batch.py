@@ -1,46 +1,46 @@
-"""Batch scoring: every customer's answers in one file, equal to what the service would say."""
+"""Batch scoring: the answers on every customer, as a job that can be killed and run again."""
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
+import pyarrow.parquet as pq
 
-from histories.clock import parse_as_of
-from histories.columns import PURPOSES
+from histories.clock import parse_as_of, to_text
 from histories.errors import BadInput
-from histories.history import History
-from histories.selection import of_customers
+from histories.locks import held, held_file
 from histories.settings import Settings
 from histories.store import Store
 from service.clock import Clock
-from service.predictor import Moment
+from service.parts import Parts, Say
 from service.registry import bring_champion
 from service.release import Release
-from service.scoring import SCHEMA, score_table
+from service.scorer import CHUNK, Job, Progress, Scorer, make_parts
 from service.shelf import Shelf
+from service.sinks import sink_of
 from service.trial import trial
 
-CHUNK: Final = 4_000  # customers
-Progress = Callable[[int], None]  # customers scored so far
+_ASKED: Final = ("as_of", "live", "since", "k")
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a scoring run wrote."""
+    """What a run wrote. `digest` (SHA-256 of the parts) is equal for equal scores, whatever the sink."""
 
     out: str
-    customers: int
     release: str
-    as_of: int  # us
+    as_of: str  # UTC
     live: bool
+    since: str | None
+    k: int
+    rows: int
+    digest: str
+    store_version: tuple[int, int]  # when it began and when it ended: a service may have written in between
     seconds: float
 
 
@@ -52,32 +52,37 @@ def score(
     as_of: str | None = None,
     since: str | None = None,
     k: int = 10,
-    progress: Progress = lambda scored: None,
+    table: str = "scores",
+    workers: int | None = None,
+    progress: Progress = lambda scored, customers: None,
+    say: Say = lambda text: None,
 ) -> Manifest:
-    """Score everybody, or those of whom something was learned since a date, into a .parquet or .csv file.
+    """Score everybody, or those of whom something was learned since a date, into a file, folder or database table.
 
-    The file appears whole or not at all. Raises BadInput on another suffix, a bad date, or without a release.
+    k products each; 0 leaves them out. The output appears whole or not at all. A run that was killed goes on where
+    it was, to the same bytes, unless store, release or question have changed since. Raises BadInput for an output
+    that is none, a bad date, or without a release; Refused while another job is at the same.
     """
     began = time.perf_counter()
-    path = Path(out)
-    writer = _writer_of(path)
-    release = champion(store, settings)
-    moment = _moment(store, settings, as_of)
-    learned_since = None if since is None else _instant(since, store.zone, "since")
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    customers = 0
-    try:
-        with writer(unfinished) as file:
-            for table in _tables(store, release, moment, k, learned_since):
-                file.write_table(table)
-                customers += len(table)
-                progress(customers)
-        unfinished.replace(path)
-    except OSError as error:
-        raise BadInput(f"{path} cannot be written: {error.strerror or error}") from None
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return Manifest(str(path), customers, release.id, moment.as_of, moment.live, time.perf_counter() - began)
+    sink = sink_of(str(out), table)
+    wanted = _wanted(store, settings, as_of, since, k)
+    with held(store.engine, "data", "score", shared=True):
+        release = champion(store, settings)
+        wanted |= {"release": release.id, "store": store.version()}
+        shelf = Shelf.of(settings)
+        parts = Parts(sink.work(shelf.folder))
+        try:
+            parts.folder.parent.mkdir(exist_ok=True)
+            with held_file(parts.folder.with_suffix(".lock"), f"score into {sink.name}", passing=True):
+                wanted["as_of"] = parts.begin(wanted, say)
+                job = Job(settings, shelf.path(release.id), parts.folder, **{name: wanted[name] for name in _ASKED})
+                finished = make_parts(job, Scorer(job, store, release), workers, progress)
+                manifest = _manifest(sink.name, wanted, finished, store, began)
+                sink.put(finished, asdict(manifest), changed_only=since is not None)
+                parts.remove()
+        except OSError as error:
+            raise BadInput(f"{sink.name} cannot be written: {error.strerror or error}") from None
+    return manifest
 
 
 def champion(store: Store, settings: Settings) -> Release:
@@ -91,30 +96,21 @@ def champion(store: Store, settings: Settings) -> Release:
     return release
 
 
-def _tables(store: Store, release: Release, moment: Moment, k: int, learned_since: int | None) -> Iterator[pa.Table]:
-    for chunk in store.chunks(CHUNK):
-        history = chunk if learned_since is None else _changed(chunk, learned_since)
-        if len(history):
-            consents = [store.consent(customer) for customer in history.customer_id]
-            allowed = {purpose: np.array([consent[purpose] for consent in consents]) for purpose in PURPOSES}
-            yield score_table(history, allowed, release, moment, k)
+def _wanted(store: Store, settings: Settings, as_of: str | None, since: str | None, k: int) -> dict[str, Any]:
+    """What is asked, beside the release and the store's state: all that decides the bytes of the parts."""
+    return {
+        "as_of": _present(store, settings) if as_of is None else _instant(as_of, store.zone, "as_of"),
+        "live": as_of is None,
+        "since": None if since is None else _instant(since, store.zone, "since"),
+        "k": k,
+        "customers of a part": CHUNK,
+    }
 
 
-def _changed(history: History, since: int) -> History:
-    """Those customers of whom a line or an event was recorded at or after an instant."""
-    changed = np.zeros(len(history), dtype=bool)
-    for table in (history.lines, history.events):
-        owner = np.repeat(np.arange(len(history)), np.diff(table.offsets))
-        changed[owner[table.recorded_at >= since]] = True
-    return of_customers(history, np.flatnonzero(changed))
-
-
-def _moment(store: Store, settings: Settings, as_of: str | None) -> Moment:
-    if as_of is not None:
-        return Moment(_instant(as_of, store.zone, "as_of"), live=False)
+def _present(store: Store, settings: Settings) -> int:
     clock = Clock(settings.clock, store.zone)
     span = store.span(clock.due())
-    return Moment(clock.instant(span[1] if span else None), live=True)
+    return clock.instant(span[1] if span else None)
 
 
 def _instant(text: str, zone: str, name: str) -> int:
@@ -124,37 +120,20 @@ def _instant(text: str, zone: str, name: str) -> int:
         raise BadInput(f"{name} must be a date (2011-09-10) or an ISO 8601 time (2011-09-10T22:59:59Z)") from None
 
 
-class _Csv:
-    """Lists joined by ; since CSV has none."""
-
-    def __init__(self, path: Path) -> None:
-        flat = [(field.name, pa.string() if pa.types.is_list(field.type) else field.type) for field in SCHEMA]
-        self._writer = pyarrow.csv.CSVWriter(str(path), pa.schema(flat))
-
-    def __enter__(self) -> _Csv:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._writer.close()
-
-    def write_table(self, table: pa.Table) -> None:
-        for name in ("products", "product_scores"):
-            joined = [";".join(map(str, values)) for values in table[name].to_pylist()]
-            table = table.set_column(table.schema.get_field_index(name), name, pa.array(joined, pa.string()))
-        self._writer.write_table(table)
-
-
-def _parquet(path: Path) -> pyarrow.parquet.ParquetWriter:
-    return pyarrow.parquet.ParquetWriter(str(path), SCHEMA)
-
-
-_WRITERS: Final[dict[str, Callable[[Path], Any]]] = {".parquet": _parquet, ".csv": _Csv}
-
-
-def _writer_of(path: Path) -> Callable[[Path], Any]:
-    writer = _WRITERS.get(path.suffix.lower())
-    if writer is None:
-        raise BadInput(f"{path.name}: the file must end in {' or '.join(_WRITERS)}")
-    if not path.absolute().parent.is_dir():
-        raise BadInput(f"{path.parent}: no such folder")
-    return writer
+def _manifest(out: str, wanted: Mapping[str, Any], parts: Sequence[Path], store: Store, began: float) -> Manifest:
+    digest, rows = hashlib.sha256(), 0
+    for part in parts:
+        digest.update(part.read_bytes())
+        rows += pq.ParquetFile(part).metadata.num_rows
+    return Manifest(
+        out=out,
+        release=wanted["release"],
+        as_of=to_text(wanted["as_of"]),
+        live=wanted["live"],
+        since=None if wanted["since"] is None else to_text(wanted["since"]),
+        k=wanted["k"],
+        rows=rows,
+        digest=digest.hexdigest(),
+        store_version=(wanted["store"], store.version()),
+        seconds=round(time.perf_counter() - began, 2),
+    )

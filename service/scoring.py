@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any, Final
 
@@ -40,20 +40,19 @@ SCHEMA: Final = pa.schema(
 _VALUE: Final = {"expected_spend": "mean", "median_spend": "median", "low": "low", "high": "high",
                  "expected_orders": "orders"}  # fmt: skip
 
-Allowed = Mapping[str, NDArray[np.bool_]]  # purpose -> (customers,): who consents to it
 Bools = NDArray[np.bool_]
 Columns = dict[str, Any]
 
 
-def score_table(history: History, allowed: Allowed, release: Release, moment: Moment, k: int = 10) -> pa.Table:
-    """One row of SCHEMA per customer, in the order of the history; a row does not depend on the others.
+def score_table(history: History, release: Release, moment: Moment, k: int = 10) -> pa.Table:
+    """One row of SCHEMA per customer, in the order of a history with consent; a row does not depend on the others.
 
     k: products each; 0 leaves them out. Who has not bought by then gets the newcomer's prior; who has not consented,
     nulls and what sells.
     """
     X, _ = rows(history, moment.as_of, release.encoder, live=moment.live)
     bought = X[:, release.row_names.index("purchases")] > 0
-    predicted = allowed["prediction"]
+    predicted = history.consent["prediction"]
     known = bought & predicted
     columns: Columns = {
         "customer_id": pa.array(history.customer_id, pa.string()),
@@ -63,7 +62,7 @@ def score_table(history: History, allowed: Allowed, release: Release, moment: Mo
         "expected_at": _dates(X, known, release, moment, history.zone),
         "source": _named(("model", "fallback", "withheld"), np.select([known, predicted], [0, 1], 2)),
         "fallback": _named(("prior",), np.where(predicted & ~known, 0, -1)),
-        **_products(history, X, known, predicted, known & allowed["recommendation"], release, moment, k),
+        **_products(history, X, known, predicted, known & history.consent["recommendation"], release, moment, k),
     }
     return pa.table([columns[name] for name in SCHEMA.names], schema=SCHEMA)
 

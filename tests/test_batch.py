@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
 import pyarrow.csv
+import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 
-from histories.errors import BadInput
+from histories.errors import BadInput, Refused
 from histories.settings import Settings
 from histories.store import Store
+from service import scorer
 from service.batch import score
 from service.shelf import Shelf
 from tests.conftest import Trained
@@ -48,7 +54,7 @@ def test_every_row_equals_the_online_answer(
     done = score(store, settings, tmp_path / "scores.parquet", as_of=as_of, k=5)
     rows = rows_of(tmp_path / "scores.parquet")
     assert [row["customer_id"] for row in rows] == store.customer_ids()
-    assert done.customers == len(rows)
+    assert done.rows == len(rows)
     with web_of(settings, shelf_of(trained, tmp_path / "shelf")) as web:
         for row in rows[::25]:
             asked = {"customer_id": row["customer_id"], "k": 5} | ({"as_of": as_of} if as_of else {})
@@ -77,28 +83,110 @@ def test_csv_holds_the_same(settings: Settings, store: Store, tmp_path: Path) ->
 
 def test_since_scores_those_with_news(settings: Settings, store: Store, tmp_path: Path) -> None:
     done = score(store, settings, tmp_path / "new.parquet", since="2025-12-20")
-    assert 0 < done.customers < len(store.customer_ids())
-    assert score(store, settings, tmp_path / "none.parquet", since="2030-01-01").customers == 0
+    assert 0 < done.rows < len(store.customer_ids())
+    assert score(store, settings, tmp_path / "none.parquet", since="2030-01-01").rows == 0
     assert rows_of(tmp_path / "none.parquet") == []
 
 
-def test_a_failure_leaves_what_was_there(settings: Settings, store: Store, tmp_path: Path) -> None:
-    out = tmp_path / "scores.csv"
+def test_products_can_be_left_out(settings: Settings, store: Store, tmp_path: Path) -> None:
+    score(store, settings, tmp_path / "all.parquet", as_of=AS_OF)
+    score(store, settings, tmp_path / "few.parquet", as_of=AS_OF, k=0)
+    every, few = (pq.read_table(tmp_path / f"{name}.parquet") for name in ("all", "few"))
+    left_out = ["products", "product_scores", "products_source"]
+    assert few.drop_columns(left_out) == every.drop_columns(left_out)
+    assert all(few[name].null_count == len(few) for name in left_out)
+
+
+def test_a_folder_takes_a_partition_per_day(settings: Settings, store: Store, tmp_path: Path) -> None:
+    folder = tmp_path / "scores"
+    for _ in range(2):  # again changes nothing
+        done = score(store, settings, f"{folder}/", as_of=AS_OF, k=2)
+        score(store, settings, folder, as_of="2025-12-01", k=2)
+        assert [part.name for part in sorted(folder.iterdir())] == [f"day={AS_OF}", "day=2025-12-01"]
+        day = pyarrow.dataset.dataset(folder, partitioning="hive").to_table(filter=pc.field("day") == AS_OF)
+        assert day["customer_id"].to_pylist() == store.customer_ids()
+        assert json.loads((folder / f"day={AS_OF}" / "_manifest.json").read_text())["digest"] == done.digest
+
+
+def test_a_table_is_replaced_at_once(settings: Settings, store: Store, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/marketing.db"
+    for _ in range(2):
+        score(store, settings, url, as_of=AS_OF, k=2, table="regulars_scores")
+    scored = score(store, settings, tmp_path / "scores.parquet", as_of=AS_OF, k=2)
+    changed = score(store, settings, url, since="2025-12-20", k=2, table="regulars_scores")
+    with closing(sqlite3.connect(tmp_path / "marketing.db")) as marketing:
+        rows = marketing.execute(
+            "SELECT as_of, count(*), min(length(products)) FROM regulars_scores GROUP BY 1"
+        ).fetchall()
+        about = marketing.execute("SELECT manifest FROM regulars_scores_manifest").fetchall()
+    assert {as_of[:10]: count for as_of, count, _ in rows} == {
+        AS_OF: scored.rows - changed.rows,
+        changed.as_of[:10]: changed.rows,
+    }
+    assert [json.loads(text)["digest"] for (text,) in about] == [changed.digest]
+
+
+def test_the_manifest_says_what_was_done(settings: Settings, store: Store, tmp_path: Path) -> None:
+    done = score(store, settings, tmp_path / "a.csv", as_of=AS_OF, k=3)
+    said = json.loads((tmp_path / "a.csv.manifest.json").read_text())
+    assert said == json.loads(json.dumps(asdict(done)))
+    assert (said["rows"], said["as_of"][:10], said["k"]) == (len(store.customer_ids()), AS_OF, 3)
+    assert score(store, settings, tmp_path / "b.parquet", as_of=AS_OF, k=3).digest == done.digest
+
+
+def stop_after(parts: int) -> Callable[[int, int], None]:
+    def progress(scored: int, customers: int) -> None:
+        if scored >= parts * 100:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+def test_an_interrupted_run_goes_on_to_the_same_bytes(
+    settings: Settings, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scorer, "CHUNK", 100)
+    out, whole, said = tmp_path / "scores.parquet", tmp_path / "whole.parquet", list[str]()
     out.write_text("as before")
-
-    def interrupt(scored: int) -> None:
-        raise KeyboardInterrupt
-
+    score(store, settings, whole, k=3, workers=1)
     with pytest.raises(KeyboardInterrupt):
-        score(store, settings, out, progress=interrupt)
+        score(store, settings, out, k=3, workers=1, progress=stop_after(3))
     assert out.read_text() == "as before"
-    assert [file.name for file in tmp_path.iterdir()] == ["scores.csv"]
+    score(store, settings, out, k=3, workers=1, say=said.append)
+    assert said == ["going on with an interrupted run: 3 parts are there"]
+    assert out.read_bytes() == whole.read_bytes()
+    left = sorted(file.name for file in tmp_path.iterdir())
+    assert left == [f"{name}.parquet{more}" for name in ("scores", "whole") for more in ("", ".manifest.json")]
+
+
+def test_an_interrupted_run_of_another_question_starts_anew(
+    settings: Settings, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scorer, "CHUNK", 100)
+    said: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        score(store, settings, tmp_path / "a.csv", k=3, workers=1, progress=stop_after(3))
+    monkeypatch.setattr(store, "version", lambda: 10**6)
+    score(store, settings, tmp_path / "a.csv", k=0, workers=1, say=said.append, progress=lambda *_: None)
+    assert len(said) == 1
+    assert "starting anew" in said[0]
+
+
+def test_two_runs_into_one_output_exclude_each_other(settings: Settings, store: Store, tmp_path: Path) -> None:
+    def again(scored: int, customers: int) -> None:
+        with pytest.raises(Refused, match=r"score into .*a.csv, process \d+ on"):
+            score(store, settings, tmp_path / "a.csv")
+        score(store, settings, tmp_path / "b.csv", k=0)
+
+    score(store, settings, tmp_path / "a.csv", k=0, progress=again)
+    assert sorted(file.name for file in tmp_path.glob("*.csv")) == ["a.csv", "b.csv"]
 
 
 @pytest.mark.parametrize(
     ("out", "options", "message"),
     [
         ("scores.xlsx", {}, "must end in .parquet or .csv"),
+        ("nowhere/scores/", {}, "no such folder"),
         ("nowhere/scores.csv", {}, "no such folder"),
         ("scores.csv", {"as_of": "soon"}, "as_of must be a date"),
         ("scores.csv", {"since": "soon"}, "since must be a date"),
@@ -108,7 +196,7 @@ def test_what_cannot_be_done_is_said(
     settings: Settings, store: Store, tmp_path: Path, out: str, options: dict[str, str], message: str
 ) -> None:
     with pytest.raises(BadInput, match=message):
-        score(store, settings, tmp_path / out, **options)
+        score(store, settings, f"{tmp_path}/{out}", **options)
 
 
 def test_without_a_release_it_says_what_to_do(settings: Settings, store: Store, tmp_path: Path) -> None:

@@ -218,5 +218,9 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(
     with progress.showing() as tell:
         for clock[0], stage, done in seen:
             tell(stage, done, 3000)
-    expected = ["reading 10 of 3,000", "reading 1,500 of 3,000", "sorting 7 of 3,000"]
+    expected = [
+        "reading 10 of 3,000, 2 a second, 0:24:25 left",
+        "reading 1,500 of 3,000, 94 a second, 0:00:16 left",
+        "sorting 7 of 3,000, 5 a second, 0:10:41 left",
+    ]
     assert capsys.readouterr().err.splitlines() == expected
