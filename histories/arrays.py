@@ -80,7 +80,7 @@ def _order_codes(customer: NDArray, order_id: NDArray, day: NDArray, offsets: ND
 
 
 @compiled
-def _match_voids(offsets, day, recorded_at, kind, product, amount, voided_at):  # type: ignore[no-untyped-def]
+def match_voids(offsets, day, recorded_at, kind, product, amount, voided_at):  # type: ignore[no-untyped-def]
     for customer in range(len(offsets) - 1):
         for back in range(offsets[customer], offsets[customer + 1]):
             if kind[back] != RETURN or product[back] < 0:
@@ -102,5 +102,5 @@ def _voided_at(
     """When each line is known to be void: pairs each return with the latest equal purchase before it that day."""
     voided_at = np.full(len(day), NEVER, dtype=np.int64)
     if (kind == RETURN).any():
-        _match_voids(offsets, day, recorded_at, kind, product, amount, voided_at)
+        match_voids(offsets, day, recorded_at, kind, product, amount, voided_at)
     return voided_at

@@ -52,7 +52,7 @@ def parse_as_of(text: str, zone: str) -> int:
 
 def local_time(instants: NDArray[np.int64], zone: str) -> NDArray[np.int64]:
     """The same instants as the shop's clocks showed them, in microseconds since a local 1970-01-01."""
-    starts, offsets = _transitions(zone)
+    starts, offsets = transitions(zone)
     return instants + offsets[np.searchsorted(starts, instants, side="right") - 1]
 
 
@@ -62,7 +62,7 @@ def local_day(instant: int, zone: str) -> int:
 
 
 @lru_cache
-def _transitions(zone: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def transitions(zone: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Instants at which the zone's offset changes, and the offsets from then on, found by bisection per day."""
     tz = ZoneInfo(zone)
 
@@ -91,7 +91,7 @@ def from_local(local: NDArray[np.int64], zone: str) -> NDArray[np.int64]:
     A time shown twice (clocks went back) is the first of the two; one never shown (clocks went forward) moves
     on by the gap.
     """
-    starts, offsets = _transitions(zone)
+    starts, offsets = transitions(zone)
     # A new offset holds from the later of the two readings at its start: before it, the old one was still showing.
     first_reading = starts[1:] + np.maximum(offsets[1:], offsets[:-1])
     return local - offsets[np.searchsorted(first_reading, local, side="right")]

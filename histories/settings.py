@@ -26,6 +26,16 @@ class Settings(BaseSettings):
         "sqlite:///mlruns/mlflow.db", validation_alias="MLFLOW_TRACKING_URI", description="MLflow's database or server"
     )
     registry_poll_seconds: float = Field(3.0, gt=0, description="between two looks of a service at the registry")
+    deadline_ms: float = Field(
+        100.0, gt=0, description="of a prediction, from its arrival; what would take longer is a fallback"
+    )
+    answer_budget_ms: float = Field(20.0, gt=0, description="a release that takes longer for a customer is not served")
+    queue_limit: int = Field(32, ge=1, description="requests that may wait in one worker; more are answered 503")
+    rate_limit: float | None = Field(
+        None, gt=0, description="requests per second of one key and worker; no limit if unset"
+    )
+    access_log: bool = Field(False, description="a line in the service's log for every request")
+    traces: bool = Field(False, description="OpenTelemetry traces; needs regulars[traces]")
     timezone: str = Field("UTC", description="IANA zone in which the shop's days begin")
     currency: str = Field("", description="the shop's currency; lines in others need a rate")
     rates: dict[str, float] = Field(default_factory=dict, description="shop currency per unit of another currency")

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import sqlalchemy as sa
+from numpy.typing import NDArray
 from sqlalchemy.engine import Connection, Engine
 
-from histories import erasure, incoming, privacy, reading, writing
+from histories import erasure, incoming, one, privacy, reading, writing
 from histories.columns import EVENTS, ORDERS, complete, table
 from histories.erasure import Erasure
 from histories.errors import BadInput
@@ -36,6 +37,7 @@ class _Shared:
     catalog: Catalog
     labels: Mapping[str, tuple[str, ...]]
     attributes: Mapping[str, str]  # name: number or text
+    event_kinds: NDArray[np.int8]  # code in EVENT_KINDS of each of the store's own
 
 
 class Store:
@@ -60,6 +62,11 @@ class Store:
     def close(self) -> None:
         self._local = threading.local()
         self.engine.dispose()
+
+    def reopen(self) -> None:
+        """Forgets all that is remembered: another file took the store's place."""
+        self.close()
+        self._shared_now = None
 
     @property
     def zone(self) -> str:
@@ -159,22 +166,32 @@ class Store:
             return list(self._ranges(connection, size, None, None))
 
     def history_of(self, customer_id: str) -> History | None:
-        """One customer by id or alias, None when unknown: the online path. `consent` comes with it."""
+        """One customer by id or alias, None when unknown."""
+        return self.known(customer_id)[0]
+
+    def known(self, customer_id: str) -> tuple[History | None, dict[str, bool]]:
+        """The history (None when unknown) and consent of one customer, by id or alias: the online path."""
         shared = self._shared()
         with self._quick() as cursor:
             found = self._find(cursor, customer_id)
             if found is None:
-                return None
-            cursor.execute(self._sql(reading.LINES_SQL + " WHERE customer = ?"), (found[0],))
-            lines = reading.read_arrays(cursor, reading.LINE_COLUMNS)
-            cursor.execute(self._sql(reading.EVENTS_SQL + " WHERE customer = ?"), (found[0],))
-            events = reading.read_arrays(cursor, reading.EVENT_COLUMNS)
-        for rows in (lines, events):
-            rows["customer"] = np.zeros(len(rows["customer"]), dtype=np.int64)
-        attributes = reading.attribute_arrays([found[2]], shared.attributes)
-        consent = reading.consent_arrays([found[3]], self.settings.consent)
+                return None, privacy.full_consent(None, self.settings.consent)
+            cursor.execute(self._sql(one.LINES_SQL), (found[0],))
+            lines = cursor.fetchall()
+            cursor.execute(self._sql(one.EVENTS_SQL), (found[0],))
+            events = cursor.fetchall()
         zone = self._fixed_zone()
-        return reading.build([found[1]], attributes, lines, events, shared.catalog, shared.labels, zone, consent)
+        history = History(
+            customer_id=np.array([found[1]], dtype=object),
+            lines=one.lines_of(lines, zone),
+            events=one.events_of(events, shared.event_kinds),
+            attributes=reading.attribute_arrays([found[2]], shared.attributes),
+            catalog=shared.catalog,
+            channels=shared.labels["channel"],
+            zone=zone,
+            consent=reading.consent_arrays([found[3]], self.settings.consent),
+        )
+        return history, privacy.full_consent(found[3], self.settings.consent)
 
     def history_from(self, orders: Sequence[Mapping[str, object]]) -> History:
         """Order lines of one request, of nobody in the store, against this store's catalog."""
@@ -335,7 +352,8 @@ class Store:
             attributes = connection.execute(sa.select(ATTRIBUTES.c.name, ATTRIBUTES.c.kind).order_by(ATTRIBUTES.c.name))
             labels = {domain: tuple(name for where, name in named if where == domain) for domain in DOMAINS}
             catalog = reading.catalog_of([tuple(row) for row in rows], labels["category"])
-            return _Shared(version, catalog, labels, dict(attributes.all()))
+            kinds = reading.event_kinds(labels["event"])
+            return _Shared(version, catalog, labels, dict(attributes.all()), kinds)
 
     def _ranges(
         self, connection: Connection, size: int, first: str | None, last: str | None

@@ -7,14 +7,15 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request as HttpRequest
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from service import schemas as s
 from service.backend import Backend
 from service.errors import Problem
 from service.openapi import documented, errors
 from service.predictor import PARTS
-from service.routing import Direct, problem_response
+from service.routing import Direct
+from service.wire import Call
 
 
 def _backend(request: HttpRequest) -> Backend:
@@ -22,7 +23,12 @@ def _backend(request: HttpRequest) -> Backend:
     return backend
 
 
+def _asked(request: HttpRequest) -> Call:
+    return Call(request.scope, request.url.path)
+
+
 Here = Annotated[Backend, Depends(_backend)]
+Asked = Annotated[Call, Depends(_asked)]  # both are given by Direct; these say so to FastAPI
 router = APIRouter(prefix="/v1", route_class=Direct)
 
 
@@ -31,40 +37,40 @@ def _may(scope: str) -> dict[str, Any]:
     return {"openapi_extra": {"x-scope": scope, "security": [{"key": []}]}, "responses": errors(scope)}
 
 
-@router.post("/predict", **_may("predict"))
-def predict(backend: Here, body: s.PredictRequest) -> s.Prediction:
+@router.post("/predict", response_model=s.Prediction, **_may("predict"))
+def predict(backend: Here, body: s.PredictRequest, call: Asked) -> bytes:
     """All four answers on one customer."""
-    return s.Prediction(**backend.predict(body, PARTS))
+    return backend.predict(body, PARTS, call)
 
 
-@router.post("/churn", **_may("predict"))
-def churn(backend: Here, body: s.PredictRequest) -> s.ChurnAnswer:
+@router.post("/churn", response_model=s.ChurnAnswer, **_may("predict"))
+def churn(backend: Here, body: s.PredictRequest, call: Asked) -> bytes:
     """How likely it is that the customer does not buy within the horizon."""
-    return s.ChurnAnswer(**backend.predict(body, ("churn",)))
+    return backend.predict(body, ("churn",), call)
 
 
-@router.post("/customer_value", **_may("predict"))
-def customer_value(backend: Here, body: s.PredictRequest) -> s.CustomerValueAnswer:
+@router.post("/customer_value", response_model=s.CustomerValueAnswer, **_may("predict"))
+def customer_value(backend: Here, body: s.PredictRequest, call: Asked) -> bytes:
     """What the customer will spend within the horizon, and on how many days."""
-    return s.CustomerValueAnswer(**backend.predict(body, ("customer_value",)))
+    return backend.predict(body, ("customer_value",), call)
 
 
-@router.post("/next_purchase", **_may("predict"))
-def next_purchase(backend: Here, body: s.PredictRequest) -> s.NextPurchaseAnswer:
+@router.post("/next_purchase", response_model=s.NextPurchaseAnswer, **_may("predict"))
+def next_purchase(backend: Here, body: s.PredictRequest, call: Asked) -> bytes:
     """What the customer buys next, and when."""
-    return s.NextPurchaseAnswer(**backend.predict(body, ("next_purchase",)))
+    return backend.predict(body, ("next_purchase",), call)
 
 
-@router.post("/segment", **_may("predict"))
-def segment(backend: Here, body: s.PredictRequest) -> s.SegmentAnswer:
+@router.post("/segment", response_model=s.SegmentAnswer, **_may("predict"))
+def segment(backend: Here, body: s.PredictRequest, call: Asked) -> bytes:
     """The group the customer belongs to."""
-    return s.SegmentAnswer(**backend.predict(body, ("segment",)))
+    return backend.predict(body, ("segment",), call)
 
 
-@router.post("/predict_many", **_may("predict"))
-async def predict_many(backend: Here, body: s.PredictManyRequest) -> s.Predictions:
+@router.post("/predict_many", response_model=s.Predictions, **_may("predict"))
+async def predict_many(backend: Here, body: s.PredictManyRequest) -> bytes:
     """All four answers on up to 1,000 customers, in their order."""
-    return s.Predictions(predictions=[s.Prediction(**one) for one in await backend.predict_many(body)])
+    return await backend.predict_many(body)
 
 
 @router.post("/events", **_may("ingest"))
@@ -123,9 +129,8 @@ def create_app(backend: Backend | None = None) -> FastAPI:
 async def _http_error(request: HttpRequest, error: Exception) -> Response:
     """What routing itself refuses: unknown paths and methods."""
     assert isinstance(error, HTTPException)
-    response = problem_response(Problem(error.status_code, _ROUTING.get(error.status_code, "this cannot be answered")))
-    response.headers.update(error.headers or {})
-    return response
+    problem = Problem(error.status_code, _ROUTING.get(error.status_code, "this cannot be answered"))
+    return JSONResponse(problem.body(), problem.status, headers={**problem.headers(), **(error.headers or {})})
 
 
 _ROUTING = {404: "there is nothing at this path", 405: "this path does not take that method"}

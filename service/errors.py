@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import sqlalchemy as sa
 from pydantic import ValidationError
 
+_DRIVERS: Final = ("sqlite3", "psycopg")
 CODES: Final = {
     400: "bad_input",
     401: "unauthorized",
     403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
+    408: "too_slow",
     409: "conflict",
     413: "too_large",
     415: "unsupported_media_type",
@@ -43,6 +46,14 @@ class Problem(Exception):
 
 def bad_input(message: str, field: str | None = None) -> Problem:
     return Problem(400, message, field)
+
+
+def of_database(error: BaseException | None) -> bool:
+    """Whether a database failed: as its driver says it, as SQLAlchemy does, or as the cause of another error."""
+    if error is None:
+        return False
+    kinds = {kind.__name__ for kind in type(error).__mro__ if kind.__module__.split(".")[0] in _DRIVERS}
+    return isinstance(error, sa.exc.SQLAlchemyError) or "Error" in kinds or of_database(error.__context__)
 
 
 def invalid(error: ValidationError) -> Problem:

@@ -1,66 +1,73 @@
-"""Labelled answers where no model may or can speak: for the unknown, and for who has not consented."""
+"""The parts of an answer as they are written, and what they say where no model may or can speak."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 from service.release import Release
-from service.schemas import Churn, CustomerValue, Part, Segment
+
+Part = dict[str, Any]
+_INTERVAL: Final = 0.8
+_NOTHING: Final = (None,) * 5
 
 
-def part(name: str, release: Release, as_of: int, *, withheld: bool) -> Part:
-    """The part without the customer: what training says of a newcomer, or nothing without consent."""
-    return (_WITHHELD if withheld else _PRIOR)[name](release, as_of)
+def churn_part(
+    probability: float | None,
+    release: Release,
+    source: str = "model",
+    fallback: str | None = None,
+    reasons: Sequence[dict[str, Any]] = (),
+) -> Part:
+    return {
+        "source": source,
+        "fallback": fallback,
+        "probability": probability,
+        "horizon_days": release.horizon_days,
+        "reasons": reasons,
+    }
 
 
-def _prior_churn(release: Release, as_of: int) -> Part:
-    probability = float(release.churn.fallback(as_of))
-    return Churn(source="fallback", fallback="prior", probability=probability, horizon_days=release.horizon_days)
+def value_part(
+    numbers: Sequence[float | None],
+    release: Release,
+    source: str = "model",
+    fallback: str | None = None,
+    reasons: Sequence[dict[str, Any]] = (),
+) -> Part:
+    """`numbers`: mean, median, low, high, expected orders."""
+    mean, median, low, high, orders = numbers
+    return {
+        "source": source,
+        "fallback": fallback,
+        "expected_spend": mean,
+        "median_spend": median,
+        "low": low,
+        "high": high,
+        "interval": _INTERVAL,
+        "expected_orders": orders,
+        "horizon_days": release.horizon_days,
+        "reasons": reasons,
+    }
 
 
-def _prior_value(release: Release, as_of: int) -> Part:
+def segment_part(name: str | None, source: str = "model", fallback: str | None = None) -> Part:
+    return {"source": source, "fallback": fallback, "name": name}
+
+
+def prior(name: str, release: Release, as_of: int) -> Part:
+    """What training says of a newcomer."""
+    if name == "churn":
+        return churn_part(float(release.churn.fallback(as_of)), release, "fallback", "prior")
+    if name == "segment":
+        return segment_part(release.segments.fallback(), "fallback", "prior")
     value = release.customer_value.fallback(as_of)
-    return CustomerValue(
-        source="fallback",
-        fallback="prior",
-        expected_spend=float(value.mean),
-        median_spend=float(value.median),
-        low=float(value.low),
-        high=float(value.high),
-        expected_orders=float(value.orders),
-        horizon_days=release.horizon_days,
-    )
+    numbers = [float(number) for number in (value.mean, value.median, value.low, value.high, value.orders)]
+    return value_part(numbers, release, "fallback", "prior")
 
 
-def _prior_segment(release: Release, as_of: int) -> Part:
-    return Segment(source="fallback", fallback="prior", name=release.segments.fallback())
-
-
-def _no_churn(release: Release, as_of: int) -> Part:
-    return Churn(source="withheld", probability=None, horizon_days=release.horizon_days)
-
-
-def _no_value(release: Release, as_of: int) -> Part:
-    return CustomerValue(
-        source="withheld",
-        expected_spend=None,
-        median_spend=None,
-        low=None,
-        high=None,
-        expected_orders=None,
-        horizon_days=release.horizon_days,
-    )
-
-
-def _no_segment(release: Release, as_of: int) -> Part:
-    return Segment(source="withheld", name=None)
-
-
-_Maker = Callable[[Release, int], Part]
-_PRIOR: Final[Mapping[str, _Maker]] = {
-    "churn": _prior_churn,
-    "customer_value": _prior_value,
-    "segment": _prior_segment,
-}
-_WITHHELD: Final[Mapping[str, _Maker]] = {"churn": _no_churn, "customer_value": _no_value, "segment": _no_segment}
+def withheld(name: str, release: Release) -> Part:
+    """Without consent nothing is computed."""
+    if name == "churn":
+        return churn_part(None, release, "withheld")
+    return segment_part(None, "withheld") if name == "segment" else value_part(_NOTHING, release, "withheld")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Final
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -17,26 +17,11 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._requests = Counter(
-            "regulars_requests", "Requests answered", ["endpoint", "status"], registry=self.registry
-        )
-        self._duration = Histogram(
-            "regulars_request_seconds",
-            "Time to answer",
-            ["endpoint"],
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self._stages = Histogram(
-            "regulars_stage_seconds",
-            "Time per stage of a prediction",
-            ["stage"],
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self._answers = Counter(
-            "regulars_answers", "Parts of answers", ["part", "source", "release"], registry=self.registry
-        )
+        self._requests = _Series(self._counter("requests", "Requests answered", "endpoint", "status"))
+        self._duration = _Series(self._histogram("request_seconds", "Time to answer", "endpoint"))
+        self._stages = _Series(self._histogram("stage_seconds", "Time per stage of a prediction", "stage"))
+        self._answers = _Series(self._counter("answers", "Parts of answers", "part", "source", "fallback", "release"))
+        self._lines = _Series(self._counter("lines", "Lines and events posted", "outcome"))
         self._served = Gauge(
             "regulars_release_loaded_timestamp_seconds",
             "When each release was taken into service",
@@ -45,22 +30,34 @@ class Metrics:
             multiprocess_mode="max",
         )
         self._refused = Counter("regulars_releases_refused", "Releases refused", registry=self.registry)
+        self._stale = Gauge(
+            "regulars_store_unreachable",
+            "1 while the store cannot be read, so that answers are stale",
+            registry=self.registry,
+            multiprocess_mode="max",
+        )
 
     def request(self, endpoint: str, status: int, seconds: float) -> None:
-        self._requests.labels(endpoint, str(status)).inc()
-        self._duration.labels(endpoint).observe(seconds)
+        self._requests.of(endpoint, status).inc()
+        self._duration.of(endpoint).observe(seconds)
 
     def stage(self, name: str, seconds: float) -> None:
-        self._stages.labels(name).observe(seconds)
+        self._stages.of(name).observe(seconds)
 
-    def answer(self, part: str, source: str, release: str, count: int = 1) -> None:
-        self._answers.labels(part, source, release).inc(count)
+    def answer(self, part: str, source: str, fallback: str | None, release: str) -> None:
+        self._answers.of(part, source, fallback or "", release).inc()
+
+    def lines(self, outcome: str, count: int) -> None:
+        self._lines.of(outcome).inc(count)
 
     def served(self, release: str) -> None:
         self._served.labels(release).set(time.time())
 
     def refused(self) -> None:
         self._refused.inc()
+
+    def stale(self, is_stale: bool) -> None:
+        self._stale.set(is_stale)
 
     def text(self) -> bytes:
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
@@ -69,17 +66,22 @@ class Metrics:
         MultiProcessCollector(every_worker)
         return generate_latest(every_worker)
 
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        return Counter(f"regulars_{name}", meaning, labels, registry=self.registry)
 
-class Stopwatch:
-    """Time per stage of one prediction, reported as it goes."""
+    def _histogram(self, name: str, meaning: str, *labels: str) -> Histogram:
+        return Histogram(f"regulars_{name}", meaning, labels, registry=self.registry, buckets=_SECONDS)
 
-    __slots__ = ("_metrics", "_since")
 
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-        self._since = time.perf_counter()
+class _Series:
+    """The series of a metric by their labels: looking them up through prometheus_client takes longer than counting."""
 
-    def lap(self, stage: str) -> None:
-        now = time.perf_counter()
-        self._metrics.stage(stage, now - self._since)
-        self._since = now
+    def __init__(self, metric: Any) -> None:
+        self._metric = metric
+        self._known: dict[tuple[object, ...], Any] = {}
+
+    def of(self, *labels: object) -> Any:
+        series = self._known.get(labels)
+        if series is None:
+            series = self._known[labels] = self._metric.labels(*map(str, labels))
+        return series

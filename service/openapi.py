@@ -20,6 +20,7 @@ _ERRORS: Final = {
     401: "no valid key",
     403: "the key lacks the scope",
     404: "unknown",
+    408: "the body did not come in time",
     413: "the body is too large",
     429: "too many requests; Retry-After says when to come back",
     503: "cannot answer just now; Retry-After says when to come back",

@@ -1,30 +1,32 @@
-"""From histories to answers: pure functions, the same for one customer online and for a chunk in batch."""
+"""From histories to answers: pure functions, the same for one customer online and for a chunk at a trial.
+
+A part of an answer is a plain dict of the shape that schemas.py documents: pydantic models of it would cost a request
+twice as long as writing its JSON.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from histories.clock import local_day
-from histories.history import Catalog, History
-from histories.selection import of_customers
+from histories.history import History
 from models.frame import rows
 from service import fallbacks
+from service.next_purchases import LONGEST_WAIT_DAYS, next_purchases, too_late
 from service.release import Release
-from service.schemas import Churn, CustomerValue, NextPurchase, Part, Reason, RecommendedProduct, Segment
+
+__all__ = ["LONGEST_WAIT_DAYS", "PARTS", "Ask", "Moment", "Parts", "answer", "finite"]
 
 PARTS: Final = ("churn", "customer_value", "next_purchase", "segment")
-LONGEST_WAIT_DAYS: Final = 3_650  # a later date is a way of saying never
-_EPOCH: Final = date(1970, 1, 1)
 
+Part = dict[str, Any]
 Parts = dict[str, Part]
-Lap = Callable[[str], None]
+Consents = Sequence[Mapping[str, bool]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,10 @@ class Ask:
     in_stock_only: bool = True
     repeat: Literal["mixed", "only", "none"] = "mixed"
 
+    def stage(self, part: str) -> str:
+        """The name under which the part's time is counted."""
+        return f"{part}_explained" if self.explain and part in ("churn", "customer_value") else part
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:
@@ -48,45 +54,95 @@ class Moment:
     live: bool
 
 
+class Watch(Protocol):
+    """Who times the stages, and says whether there is enough time for another."""
+
+    def lap(self, stage: str) -> None: ...
+
+    def enough_for(self, *stages: str) -> bool: ...
+
+
+class Unhurried:
+    def lap(self, stage: str) -> None:
+        pass
+
+    def enough_for(self, *stages: str) -> bool:
+        return True
+
+
 def answer(
     history: History,
-    consents: Sequence[Mapping[str, bool]],
+    consents: Consents,
     release: Release,
     moment: Moment,
     ask: Ask,
-    lap: Lap = lambda stage: None,
+    watch: Watch = Unhurried(),  # noqa: B008 - it holds nothing
 ) -> list[Parts]:
     """The parts asked for, per customer of the history. A customer's answer does not depend on the others.
 
     Who has not bought by then is answered with labelled fallbacks; who has not consented, with what needs no consent.
+    A part for which the time does not suffice becomes a fallback, labelled `deadline`.
     """
     X, _ = rows(history, moment.as_of, release.encoder, live=moment.live)
-    lap("features")
+    watch.lap("features")
     bought = X[:, release.row_names.index("purchases")] > 0
     made: dict[str, Sequence[Part]] = {}
     for part in ask.parts:
+        stage = ask.stage(part)
+        if not watch.enough_for(stage):
+            made[part] = [_late(part, history, consent, release, moment, ask) for consent in consents]
+            continue
         if part == "next_purchase":
-            made[part] = _next_purchases(history, X, bought, consents, release, moment, ask)
+            made[part] = next_purchases(history, X, bought, consents, release, moment, ask)
         else:
             made[part] = _scores(part, X, bought, consents, release, moment, ask.explain)
-        lap(part)
+        watch.lap(stage)
     return [{part: made[part][customer] for part in ask.parts} for customer in range(len(history))]
+
+
+def unread(history: History, release: Release, moment: Moment, ask: Ask, fallback: str) -> Parts:
+    """The parts for somebody of whom nothing could be read, labelled with the reason."""
+    return {part: _late(part, history, _ALLOWED, release, moment, ask, fallback) for part in ask.parts}
+
+
+_ALLOWED: Final = {"prediction": True, "recommendation": True, "training": True}
+
+
+def _late(
+    part: str,
+    history: History,
+    consent: Mapping[str, bool],
+    release: Release,
+    moment: Moment,
+    ask: Ask,
+    fallback: str = "deadline",
+) -> Part:
+    if part == "next_purchase":
+        return too_late(history.catalog, consent, release, ask, fallback)
+    if not consent["prediction"]:
+        return fallbacks.withheld(part, release)
+    return fallbacks.prior(part, release, moment.as_of) | {"fallback": fallback}
 
 
 def _scores(
     part: str,
     X: NDArray[np.float32],
     bought: NDArray[np.bool_],
-    consents: Sequence[Mapping[str, bool]],
+    consents: Consents,
     release: Release,
     moment: Moment,
     explain: bool,
 ) -> list[Part]:
     allowed = [consent["prediction"] for consent in consents]
     scored = np.flatnonzero(bought & allowed)
-    by_model = iter(_MAKERS[part](release, X[scored], moment.as_of, explain) if len(scored) else ())
+    chosen = X if len(scored) == len(X) else X[scored]
+    by_model = iter(_MAKERS[part](release, chosen, moment.as_of, explain) if len(scored) else ())
     return [
-        next(by_model) if has_bought and may else fallbacks.part(part, release, moment.as_of, withheld=not may)
+        fallbacks.withheld(part, release)
+        if not may
+        else next(by_model)
+        if has_bought
+        else fallbacks.prior(part, release, moment.as_of)
         for has_bought, may in zip(bought.tolist(), allowed, strict=True)
     ]
 
@@ -94,9 +150,10 @@ def _scores(
 def _churn(release: Release, X: NDArray[np.float32], as_of: int, explain: bool) -> list[Part]:
     columns = release.columns("churn", X)
     reasons = _reasons(release.churn, columns, as_of, explain)
+    probabilities = release.churn.predict(columns, as_of).tolist()
     return [
-        Churn(source="model", probability=probability, horizon_days=release.horizon_days, reasons=why)
-        for probability, why in zip(release.churn.predict(columns, as_of).tolist(), reasons, strict=True)
+        fallbacks.churn_part(probability, release, reasons=why)
+        for probability, why in zip(probabilities, reasons, strict=True)
     ]
 
 
@@ -107,138 +164,27 @@ def _customer_value(release: Release, X: NDArray[np.float32], as_of: int, explai
     numbers = zip(
         *(part.tolist() for part in (value.mean, value.median, value.low, value.high, value.orders)), strict=True
     )
-    return [
-        CustomerValue(
-            source="model",
-            expected_spend=mean,
-            median_spend=median,
-            low=low,
-            high=high,
-            expected_orders=orders,
-            horizon_days=release.horizon_days,
-            reasons=why,
-        )
-        for (mean, median, low, high, orders), why in zip(numbers, reasons, strict=True)
-    ]
+    return [fallbacks.value_part(row, release, reasons=why) for row, why in zip(numbers, reasons, strict=True)]
 
 
 def _segment(release: Release, X: NDArray[np.float32], as_of: int, explain: bool) -> list[Part]:
     codes = release.segments.predict(release.columns("segments", X), as_of)
-    return [Segment(source="model", name=release.segments.names[code]) for code in codes.tolist()]
+    return [fallbacks.segment_part(release.segments.names[code]) for code in codes.tolist()]
 
 
 _MAKERS: Final = {"churn": _churn, "customer_value": _customer_value, "segment": _segment}
 
 
-def _reasons(model: Any, columns: NDArray[np.float32], as_of: int, explain: bool) -> list[list[Reason]]:
+def _reasons(model: Any, columns: NDArray[np.float32], as_of: int, explain: bool) -> list[list[dict[str, Any]]]:
     if not explain:
         return [[] for _ in range(len(columns))]
     return [
-        [Reason(feature=why.feature, value=finite(why.value), effect=float(why.effect), text=why.text) for why in row]
+        [
+            {"feature": why.feature, "value": finite(why.value), "effect": float(why.effect), "text": why.text}
+            for why in row
+        ]
         for row in model.explain(columns, as_of)
     ]
-
-
-def _next_purchases(
-    history: History,
-    X: NDArray[np.float32],
-    bought: NDArray[np.bool_],
-    consents: Sequence[Mapping[str, bool]],
-    release: Release,
-    moment: Moment,
-    ask: Ask,
-) -> list[NextPurchase]:
-    """Timing needs a purchase and consent to prediction; products of one's own, consent to both purposes."""
-    predicted = np.array([consent["prediction"] for consent in consents], dtype=bool)
-    recommended = np.array([consent["recommendation"] for consent in consents], dtype=bool)
-    times = _times(X, bought & predicted, release, moment, history.zone)
-    products = _own_products(history, X, bought & predicted & recommended, release, moment, ask)
-    popular = _popular(history.catalog, release, ask) if len(products) < len(history) else []
-    with_basket = any(product in history.catalog.code_of for product in ask.basket)
-    answers = []
-    for customer in range(len(history)):
-        modelled = customer in products or (with_basket and predicted[customer] and recommended[customer])
-        expected_at, weeks = times.get(customer, (None, None))
-        answers.append(
-            NextPurchase(
-                source="model" if modelled else "fallback" if predicted[customer] else "withheld",
-                fallback=None if modelled else "popularity",
-                expected_at=expected_at,
-                weeks=weeks,
-                products=products.get(customer, popular),
-            )
-        )
-    return answers
-
-
-def _times(
-    X: NDArray[np.float32], wanted: NDArray[np.bool_], release: Release, moment: Moment, zone: str
-) -> dict[int, tuple[str | None, list[float]]]:
-    """Expected date and weekly probabilities of the customers wanted, by position."""
-    who = np.flatnonzero(wanted)
-    if not len(who) or release.next_purchase.timing is None:
-        return {}
-    days, weeks = release.next_purchase.when(release.columns("next_purchase", X[who]), moment.as_of)
-    today = local_day(moment.as_of, zone)
-    dates = [_date_after(today, wait) for wait in days.tolist()]
-    return dict(zip(who.tolist(), zip(dates, weeks.tolist(), strict=True), strict=True))
-
-
-def _own_products(
-    history: History,
-    X: NDArray[np.float32],
-    wanted: NDArray[np.bool_],
-    release: Release,
-    moment: Moment,
-    ask: Ask,
-) -> dict[int, list[RecommendedProduct]]:
-    """Recommendations of the customers wanted, by position."""
-    who = np.flatnonzero(wanted)
-    if not len(who):
-        return {}
-    chosen = release.next_purchase.recommend(
-        history if len(who) == len(history) else of_customers(history, who),
-        moment.as_of,
-        ask.k,
-        live=moment.live,
-        basket=_codes(ask.basket, history.catalog),
-        exclude=_codes(ask.exclude, history.catalog),
-        in_stock_only=ask.in_stock_only,
-        repeat=ask.repeat,
-        X=X[who],
-    )
-    return {customer: _named(items, history.catalog) for customer, items in zip(who.tolist(), chosen, strict=True)}
-
-
-def _popular(catalog: Catalog, release: Release, ask: Ask) -> list[RecommendedProduct]:
-    """What goes with the basket, then what sells: for whom nothing is known or may be used."""
-    items = release.next_purchase.popular(
-        catalog,
-        ask.k,
-        basket=_codes(ask.basket, catalog),
-        exclude=_codes(ask.exclude, catalog),
-        in_stock_only=ask.in_stock_only,
-    )
-    return _named(items, catalog)
-
-
-def _named(items: Sequence[Any], catalog: Catalog) -> list[RecommendedProduct]:
-    return [
-        RecommendedProduct(product_id=catalog.product_id[item.product], score=item.score, reason=item.reason)
-        for item in items
-    ]
-
-
-def _codes(products: Sequence[str], catalog: Catalog) -> tuple[int, ...]:
-    """Codes of the products that the catalog knows: an unknown one can neither be in stock nor be recommended."""
-    return tuple(catalog.code_of[product] for product in products if product in catalog.code_of)
-
-
-def _date_after(today: int, days: float) -> str | None:
-    """Shop-local date, rounded to the day; None beyond LONGEST_WAIT_DAYS."""
-    if not math.isfinite(days) or days > LONGEST_WAIT_DAYS:
-        return None
-    return (_EPOCH + timedelta(days=today + round(days))).isoformat()
 
 
 def finite(value: float | None) -> float | None:

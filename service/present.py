@@ -1,68 +1,101 @@
-"""What the store holds now, as one worker knows it: looked up again whenever any process has written."""
+"""What the store holds now, as one worker knows it: looked up again whenever any process has written.
+
+When the store cannot be read (locked, gone, broken), what was known stays known and is called stale.
+"""
 
 from __future__ import annotations
 
+import json
+import logging
+import os
+import threading
 import time
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
 import numpy as np
+import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from features.nobody import nobody
 from histories.clock import HOUR
+from histories.columns import PURPOSES
 from histories.history import History
 from histories.incoming import Rates
 from histories.store import Store
 from service.clock import Clock
+from service.errors import of_database
 from service.incoming import order_rows
 from service.schemas import HistoryLine
 
 _MOST_REMEMBERED: Final = 5_000  # customers
-_STALE_SECONDS: Final = 5.0  # lines dated ahead fall due without a write
+_LOOK_SECONDS: Final = 5.0  # lines dated ahead fall due without a write
+_RETRY_SECONDS: Final = 0.5  # between two attempts to reach a store that failed
+_FILE_SECONDS: Final = 0.2  # between two looks at the store's file
 _COVERAGE_SECONDS: Final = 60.0  # between two scans of all lines
 
+_log = logging.getLogger("regulars")
 Known = tuple[History, dict[str, bool]]  # a customer's history and consent
 
 
 class Present:
     def __init__(self, store: Store, clock: Clock) -> None:
         self.zone = store.zone
+        self.stale = False  # what is known may be old: the store could not be read
+        self.edition = 0  # grows whenever what is known may have changed
         self._store = store
         self._clock = clock
         self._version: int | None = None
         self._read_at = 0.0
         self._newest: int | None = None
         self._coverage = _Coverage(store)
-        self._customers: dict[str, Known] = {}
+        self._strangers = dict.fromkeys(PURPOSES, store.settings.consent)
+        self._file = _File(store.settings.store)
+        self._customers: OrderedDict[str, tuple[int, Known]] = OrderedDict()
 
     def refresh(self) -> None:
         """To be called at the start of every answer: what was committed before, by any process, is seen in it."""
-        version, now = self._store.version(), time.monotonic()
-        if version != self._version:
-            self._customers.clear()
-            self.zone = self._store.zone
-        if version != self._version or now - self._read_at > _STALE_SECONDS:
-            span = self._store.span(self._clock.due())
-            self._newest = span[1] if span else None
-            self._version, self._read_at = version, now
+        now = time.monotonic()
+        if self.stale and now - self._read_at < _RETRY_SECONDS:
+            return
+        try:
+            self._check_file(now)
+            version = self._store.version()
+            if version != self._version or now - self._read_at > _LOOK_SECONDS:
+                self._look(version, now)
+            self._recovered()
+        except Exception as error:  # noqa: BLE001 - drivers have no error in common; _failed tells
+            self._failed(error)
 
     def newest(self, as_of: int | None = None) -> int | None:
         """Instant of the newest line, or of the newest by `as_of` (to the hour); None without any."""
         if as_of is None or self._newest is None or as_of >= self._newest:
             return self._newest
-        return self._coverage.newest(as_of)
+        try:
+            return self._coverage.newest(as_of)
+        except Exception as error:  # noqa: BLE001 - drivers have no error in common; _failed tells
+            self._failed(error)
+            return None
 
     def customer(self, customer: str) -> Known:
         """A customer's history and consent; an empty history for an unknown one."""
-        known = self._customers.get(customer)
-        if known is None:
-            history = self._store.history_of(customer)
-            known = (self._nobody(customer) if history is None else history, self._store.consent(customer))
-            if len(self._customers) >= _MOST_REMEMBERED:
-                del self._customers[next(iter(self._customers))]
-            self._customers[customer] = known
+        edition, known = self._customers.get(customer, (-1, None))
+        if known is not None and (edition == self.edition or self.stale):
+            return known
+        if self.stale:
+            return self._nobody(customer), self._strangers
+        try:
+            history, consent = self._store.known(customer)
+        except Exception as error:  # noqa: BLE001 - drivers have no error in common; _failed tells
+            self._failed(error)
+            return self.customer(customer)
+        known = (self._nobody(customer) if history is None else history, consent)
+        self._customers[customer] = (self.edition, known)
+        self._customers.move_to_end(customer)
+        if len(self._customers) > _MOST_REMEMBERED:
+            self._customers.popitem(last=False)
         return known
 
     def sent_along(self, lines: Sequence[HistoryLine]) -> History:
@@ -74,9 +107,81 @@ class Present:
     def rates(self) -> Rates:
         return Rates(self._store.currency, self._store.settings.rates)
 
+    def check_file(self) -> None:
+        """To be called before and after a write: raises StoreGone where it would be, or was, in vain."""
+        self._file.check()
+
+    def forget(self, customer: str) -> None:
+        """Whoever was erased is not remembered for want of a store either."""
+        self._customers.pop(customer, None)
+
+    def _check_file(self, now: float) -> None:
+        """A removed SQLite file can still be read, and written to in vain, by whoever has it open."""
+        if self._file.replaced(now):
+            self._store.reopen()
+            self._version = None
+
+    def _look(self, version: int, now: float) -> None:
+        span = self._store.span(self._clock.due())
+        newest = span[1] if span else None
+        if version != self._version:
+            self.zone = self._store.zone
+        if version != self._version or newest != self._newest:
+            self.edition += 1
+        self._newest, self._version, self._read_at = newest, version, now
+
+    def _failed(self, error: Exception) -> None:
+        """Raises what is no failure of the store."""
+        if not of_database(error):
+            raise error
+        if not self.stale:
+            _log.error(json.dumps({"event": "store_unreachable", "error": type(error).__name__}))
+        self.stale, self._read_at = True, time.monotonic()
+
+    def _recovered(self) -> None:
+        if self.stale:
+            _log.info(json.dumps({"event": "store_reached_again"}))
+        self.stale = False
+
     def _nobody(self, customer: str) -> History:
         empty = nobody(self.zone)
         return replace(empty, customer_id=np.array([customer], dtype=object), catalog=self._store.catalog())
+
+
+class StoreGone(sa.exc.SQLAlchemyError):
+    """The store's file is not where it was."""
+
+
+class _File:
+    """The file of an SQLite store: whether it is still the one that was opened."""
+
+    def __init__(self, url: str) -> None:
+        parsed = sa.make_url(url)
+        self._path = parsed.database if parsed.get_backend_name() == "sqlite" else None
+        self._opened = self._identity()
+        self._looked_at = 0.0
+
+    def replaced(self, now: float) -> bool:
+        """Whether another file took its place since the last look. Raises StoreGone while there is none."""
+        if now - self._looked_at < _FILE_SECONDS:
+            return False
+        found = self._identity()
+        if self._path is not None and found is None:
+            raise StoreGone
+        self._looked_at, before, self._opened = now, self._opened, found
+        return found != before
+
+    def check(self) -> None:
+        """Raises StoreGone when the file is not the one that was opened."""
+        if self._path is not None and self._identity() != self._opened:
+            raise StoreGone
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            status = os.stat(self._path or "")  # noqa: PTH116 - ten times as quick as Path
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
 
 
 class _Coverage:
@@ -86,16 +191,22 @@ class _Coverage:
         self._store = store
         self._newest: NDArray[np.int64] = np.empty(0, dtype=np.int64)
         self._scanned_at = -_COVERAGE_SECONDS
+        self._scanning = False
 
     def newest(self, as_of: int) -> int | None:
-        if time.monotonic() - self._scanned_at >= _COVERAGE_SECONDS:
-            self._scan()
+        """Reading all lines takes a second: it is done beside the answers, but for the first time."""
+        if not self._scanning and time.monotonic() - self._scanned_at >= _COVERAGE_SECONDS:
+            self._scanning = True
+            first = threading.Thread(target=self._scan, name="coverage", daemon=True)
+            first.start() if len(self._newest) else self._scan()
         by = int(np.searchsorted(self._newest, as_of, side="right"))
         return int(self._newest[by - 1]) if by else None
 
     def _scan(self) -> None:
         text = f"SELECT MAX(occurred_at) FROM lines GROUP BY occurred_at / {HOUR}"
-        with self._store.engine.connect() as connection:
-            found = connection.exec_driver_sql(text).scalars().all()
-        self._newest = np.sort(np.array(found, dtype=np.int64))
-        self._scanned_at = time.monotonic()
+        try:
+            with self._store.engine.connect() as connection:
+                found = connection.exec_driver_sql(text).scalars().all()
+            self._newest = np.sort(np.array(found, dtype=np.int64))
+        finally:
+            self._scanned_at, self._scanning = time.monotonic(), False

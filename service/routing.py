@@ -1,133 +1,111 @@
-"""A FastAPI route that reads and writes JSON with pydantic-core alone.
+"""A FastAPI route that reads and writes JSON with pydantic-core alone, straight at the level of ASGI.
 
 FastAPI's own path (dependencies, encoders, a thread per plain function) costs more than a whole prediction.
 Signatures mean what they mean in FastAPI, so the OpenAPI document needs nothing of its own: a parameter
-annotated with a Request is the body, `backend` is the worker's state, all others are path parameters.
+annotated with a Request is the body, `backend` is the worker's state, `call` the request as it came, all others are
+path parameters.
 """
 
 from __future__ import annotations
 
 import inspect
-import json
 import logging
-import secrets
-import time
-from collections.abc import Awaitable, Callable
-from typing import Any, Final, get_type_hints
+from collections.abc import Callable, Coroutine
+from typing import Any, get_type_hints
 
-import sqlalchemy as sa
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
-from starlette.requests import Request as HttpRequest
-from starlette.responses import Response
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from histories.errors import BadInput
 from service import schemas
-from service.errors import Problem, bad_input, invalid
-
-BODY_LIMIT: Final = 1 << 20  # bytes
-_DRIVERS: Final = ("sqlite3", "psycopg")
-_log = logging.getLogger("regulars")
+from service.errors import Problem, bad_input, invalid, of_database
+from service.wire import Call, log, read, send_json, send_problem
 
 
 class Direct(APIRoute):
-    """Runs plain functions in the event loop: they answer in under a millisecond. Longer work is `async`."""
+    """Plain functions answer in under a millisecond and run in the event loop, in turn; longer work is `async`."""
 
-    def get_route_handler(self) -> Callable[[HttpRequest], Awaitable[Response]]:  # type: ignore[override]
-        endpoint, scope = self.endpoint, (self.openapi_extra or {}).get("x-scope")
-        body_name, body_model = _body_of(endpoint)
-        waits = inspect.iscoroutinefunction(endpoint)
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        scope_of_key = (options.get("openapi_extra") or {}).get("x-scope")
+        self.direct = _guarded(_answering(endpoint, scope_of_key), path)
+        super().__init__(path, endpoint, **options)
 
-        async def answer(request: HttpRequest) -> Response:
-            backend = request.app.state.backend
-            if scope:
-                backend.keys.check(request.headers.get("authorization"), scope)
-            arguments = dict(request.path_params)
-            if body_model is not None:
-                arguments[body_name] = body_model.__pydantic_validator__.validate_json(await _read(request))
-            result = endpoint(backend, **arguments)
-            return json_response(await result if waits else result)
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Any]]:
+        """FastAPI awaits this for a response, and that with the ASGI arguments: so the response is the app itself."""
 
-        return _guarded(answer, self.path)
+        async def handle(request: Request) -> ASGIApp:
+            return self.direct
+
+        return handle
 
 
-def json_response(answer: BaseModel | Response) -> Response:
-    if isinstance(answer, Response):
-        return answer
-    return Response(answer.__pydantic_serializer__.to_json(answer), media_type="application/json")
+def _answering(endpoint: Callable[..., Any], scope_of_key: str | None) -> Callable[..., Any]:
+    """From a call to the model or bytes that answers it; raises Problem and whatever else goes wrong."""
+    body_name, body_model = _body_of(endpoint)
+    waits = inspect.iscoroutinefunction(endpoint)
+    wants_call = "call" in inspect.signature(endpoint).parameters
+
+    async def answer(call: Call, backend: Any, receive: Receive) -> BaseModel | bytes:
+        if not waits:
+            backend.queue.check()
+        if scope_of_key:
+            backend.admit(call.authorization, scope_of_key)
+        arguments = dict(call.path_params)
+        if wants_call:
+            arguments["call"] = call
+        if body_model is not None:
+            arguments[body_name] = body_model.__pydantic_validator__.validate_json(await read(call, receive))
+        if waits:
+            return await endpoint(backend, **arguments)
+        await backend.queue.turn()
+        return endpoint(backend, **arguments)
+
+    return answer
 
 
-def problem_response(problem: Problem) -> Response:
-    return Response(
-        json.dumps(problem.body()), problem.status, headers=problem.headers(), media_type="application/json"
-    )
-
-
-def _guarded(
-    answer: Callable[[HttpRequest], Awaitable[Response]], endpoint: str
-) -> Callable[[HttpRequest], Awaitable[Response]]:
+def _guarded(answer: Callable[..., Any], endpoint: str) -> ASGIApp:
     """Any failure becomes the error envelope; every request is counted and carries an id."""
 
-    async def handle(request: HttpRequest) -> Response:
-        began = time.perf_counter()
-        identity = request.headers.get("x-request-id", "")[:64]
-        if not identity.replace("-", "").isalnum():
-            identity = secrets.token_hex(8)
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        call, backend = Call(scope, endpoint), scope["app"].state.backend
         try:
-            response = await answer(request)
+            answered = await answer(call, backend, receive)
         except Exception as error:  # noqa: BLE001 - the one spot where failures become HTTP
-            response = problem_response(_problem_of(error, endpoint, identity))
-        response.headers["X-Request-ID"] = identity
-        request.app.state.backend.metrics.request(endpoint, response.status_code, time.perf_counter() - began)
-        return response
+            problem = _problem_of(error, call)
+            await send_problem(send, problem, call)
+            backend.observe(call, problem.status)
+        else:
+            written = answered if isinstance(answered, bytes) else answered.__pydantic_serializer__.to_json(answered)
+            await send_json(send, written, call)
+            backend.observe(call, 200)
 
-    return handle
+    return app
 
 
-def _problem_of(error: Exception, endpoint: str, identity: str) -> Problem:
+def _problem_of(error: Exception, call: Call) -> Problem:
     if isinstance(error, Problem):
         return error
     if isinstance(error, ValidationError):
         return invalid(error)
-    if _of_database(error):
-        log_failure("store_failed", error, endpoint, identity)
+    if of_database(error):
+        log_failure("store_failed", error, call)
         return Problem(503, "the history store cannot be used just now", retry_after=1)
     if isinstance(error, BadInput):
         return bad_input(str(error))
-    log_failure("request_failed", error, endpoint, identity)
+    log_failure("request_failed", error, call)
     return Problem(500, "something went wrong here; the log knows it by the request id")
 
 
-def _of_database(error: BaseException | None) -> bool:
-    """Whether a database failed: as its driver says it, as SQLAlchemy does, or as the cause of another error."""
-    if error is None:
-        return False
-    kinds = {kind.__name__ for kind in type(error).__mro__ if kind.__module__.split(".")[0] in _DRIVERS}
-    return isinstance(error, sa.exc.SQLAlchemyError) or "Error" in kinds or _of_database(error.__context__)
-
-
-def log_failure(event: str, error: BaseException, endpoint: str, identity: str) -> None:
+def log_failure(event: str, error: BaseException, call: Call) -> None:
     """Where it failed and by what kind of error: messages may quote data, so they stay out."""
     trace = error.__traceback__
     places = []
     while trace is not None:
         places.append(f"{trace.tb_frame.f_code.co_filename.rsplit('/', 2)[-1]}:{trace.tb_lineno}")
         trace = trace.tb_next
-    fields = {"event": event, "endpoint": endpoint, "request_id": identity}
-    _log.error(json.dumps(fields | {"error": type(error).__name__, "at": places[-6:]}))
-
-
-async def _read(request: HttpRequest) -> bytes:
-    """The body, refused as soon as it is known to be too large."""
-    declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > BODY_LIMIT:
-        raise Problem(413, f"a body may hold at most {BODY_LIMIT} bytes")
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_LIMIT:
-            raise Problem(413, f"a body may hold at most {BODY_LIMIT} bytes")
-    return bytes(body)
+    log(logging.ERROR, event, call, error=type(error).__name__, at=places[-6:])
 
 
 def _body_of(endpoint: Callable[..., Any]) -> tuple[str, type[BaseModel] | None]:

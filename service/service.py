@@ -1,6 +1,7 @@
 """The BentoML service: the one module that knows BentoML.
 
-/v1 is the public API, a mounted FastAPI app; `predict` and `predict_many` are the same calls for BentoML's own clients.
+/v1 is the public API, a FastAPI app in front of BentoML's; `predict` and `predict_many` are the same calls for
+BentoML's own clients.
 BentoML's metrics, access log and traces are off: they label and log by path, and paths hold customer ids.
 """
 
@@ -14,18 +15,16 @@ from ipaddress import ip_address
 from typing import Any
 
 import bentoml
+from bentoml import Service
 from pydantic import ValidationError
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from histories.settings import Settings
 from service import schemas as s
 from service.app import create_app
 from service.backend import Backend
 from service.errors import Problem, invalid
+from service.front import Front
 from service.predictor import PARTS
 from service.start import open_backend
 
@@ -34,24 +33,16 @@ _MOST_SECONDS = 30  # for any answer; none should take a tenth of it
 api = create_app()
 
 
-def _metrics(request: Request) -> Response:
-    return Response(api.state.backend.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+class _Fronted(Service[Any]):
+    """A service whose app has the public API in front of it."""
+
+    def to_asgi(self, is_main: bool = True) -> ASGIApp:
+        return Front(api, super().to_asgi(is_main))
 
 
-class _Whole:
-    """The app under its own paths; BentoML would search its routes twice and answer unknown paths itself."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.app({**scope, "root_path": ""}, receive, send)
-
-
-@bentoml.asgi_app(Starlette(routes=[Route("/metrics", _metrics)]), path="/")
-@bentoml.asgi_app(_Whole(api), path="/v1")
 @bentoml.service(
     name="regulars",
+    service_class=_Fronted,
     envs=[{"name": "REGULARS_STORE"}, {"name": "MLFLOW_TRACKING_URI"}],
     traffic={"timeout": _MOST_SECONDS},
     metrics={"enabled": False},
@@ -78,14 +69,14 @@ class Regulars:
     async def predict(self, ctx: bentoml.Context, **body: Any) -> s.Prediction:
         """All four answers on one customer."""
         with _Told(ctx) as backend:
-            return s.Prediction(**backend.predict(s.PredictRequest(**body), PARTS))
+            await backend.queue.turn()
+            return s.Prediction.model_validate_json(backend.predict(s.PredictRequest(**body), PARTS))
 
     @bentoml.api(input_spec=s.PredictManyRequest)
     async def predict_many(self, ctx: bentoml.Context, **body: Any) -> s.Predictions:
         """All four answers on up to 1,000 customers, in their order."""
         with _Told(ctx) as backend:
-            answers = await backend.predict_many(s.PredictManyRequest(**body))
-            return s.Predictions(predictions=[s.Prediction(**one) for one in answers])
+            return s.Predictions.model_validate_json(await backend.predict_many(s.PredictManyRequest(**body)))
 
 
 class _Told:

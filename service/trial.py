@@ -11,7 +11,6 @@ from histories.store import Store
 from service.clock import wall
 from service.predictor import Ask, Moment, Parts, answer
 from service.release import Refused, Release
-from service.schemas import Churn, CustomerValue
 
 _CUSTOMERS = 20
 _ALLOWED = {"prediction": True, "recommendation": True, "training": True}
@@ -39,10 +38,8 @@ def _check(answers: list[Parts]) -> None:
     """Numbers must be numbers, and within their bounds."""
     for parts in answers:
         churn, value = parts["churn"], parts["customer_value"]
-        assert isinstance(churn, Churn)
-        assert isinstance(value, CustomerValue)
-        if churn.probability is None or not 0 <= churn.probability <= 1:
+        if not 0 <= churn["probability"] <= 1:
             raise Refused("churn answers no probability")
-        spends = (value.expected_spend, value.median_spend, value.low, value.high, value.expected_orders)
-        if any(number is None or not math.isfinite(number) or number < 0 for number in spends):
+        spends = [value[name] for name in ("expected_spend", "median_spend", "low", "high", "expected_orders")]
+        if any(not math.isfinite(number) or number < 0 for number in spends):
             raise Refused("customer_value answers numbers that are not finite")

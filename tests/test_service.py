@@ -305,7 +305,7 @@ def test_no_id_reaches_log_or_metrics(mine: Web, caplog: pytest.LogCaptureFixtur
     mine.post("/v1/predict", {"customer_id": who})
     mine.post("/v1/events", {"orders": [order(who, occurred_at=who)]})
     mine.get(f"/v1/customers/{who}")
-    mine.backend.store.history_of = lambda customer: 1 / 0  # type: ignore[method-assign,assignment,return-value]
+    mine.backend.store.known = lambda customer: 1 / 0  # type: ignore[method-assign,assignment,return-value]
     failed = mine.post("/v1/predict", {"customer_id": f"other {who}"}, headers={"X-Request-ID": "abc-1"})
     assert failed.status_code == 500
     assert error_of(failed)["code"] == "internal"
@@ -314,16 +314,37 @@ def test_no_id_reaches_log_or_metrics(mine: Web, caplog: pytest.LogCaptureFixtur
     assert who not in mine.backend.metrics.text().decode()
 
 
-def test_a_store_that_is_gone_is_503(mine: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_cannot_be_read_leaves_what_is_known(
+    mine: Web, loyal: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import sqlite3
+
+    known = mine.post("/v1/predict", {"customer_id": loyal}).json()
 
     def locked() -> int:
         raise sqlite3.OperationalError("database is locked")
 
-    monkeypatch.setattr(mine.backend.store, "version", locked)
-    answer = mine.post("/v1/predict", {"customer_id": "1"})
-    assert answer.status_code == 503
-    assert answer.headers["retry-after"] == "1"
+    with monkeypatch.context() as broken:
+        broken.setattr(mine.backend.store, "version", locked)
+        stale = mine.post("/v1/predict", {"customer_id": loyal}).json()
+        assert {(stale[part]["source"], stale[part]["fallback"]) for part in PARTS} == {("fallback", "stale")}
+        assert stale["churn"]["probability"] == pytest.approx(known["churn"]["probability"], abs=0.01)
+        stranger = mine.post("/v1/predict", {"customer_id": "never asked about"}).json()
+        assert {stranger[part]["fallback"] for part in PARTS} == {"stale"}
+        assert len(stranger["next_purchase"]["products"]) == 10
+    monkeypatch.setattr("service.present._RETRY_SECONDS", 0.0)
+    assert mine.post("/v1/churn", {"customer_id": loyal}).json()["churn"]["source"] == "model"
+
+
+def test_a_request_that_came_too_long_ago_gets_a_labelled_fallback(
+    trained: Trained, tmp_path: Path, loyal: str
+) -> None:
+    shelf = shelf_of(trained, tmp_path / "shelf")
+    with web_of(trained.settings, shelf, deadline_ms=0.001) as web:
+        told = web.post("/v1/predict", {"customer_id": loyal}).json()
+        assert {(told[part]["source"], told[part]["fallback"]) for part in PARTS} == {("fallback", "deadline")}
+        assert len(told["next_purchase"]["products"]) == 10
+        s.Prediction.model_validate(told)
 
 
 def test_without_a_release_it_says_so(trained: Trained, tmp_path: Path) -> None:

@@ -62,8 +62,12 @@ class Web(httpx.BaseTransport):
 
 
 @contextmanager
-def web_of(settings: Settings, shelf: Shelf, *, loopback: bool = True) -> Iterator[Web]:
-    """The app on a store, with the release that the shelf names; without one it answers 503."""
+def web_of(settings: Settings, shelf: Shelf, *, loopback: bool = True, deadline_ms: float = 600_000) -> Iterator[Web]:
+    """The app on a store, with the release that the shelf names; without one it answers 503.
+
+    A slow machine must not turn answers into fallbacks, unless the test is about deadlines.
+    """
+    settings = settings.model_copy(update={"deadline_ms": deadline_ms})
     store = Store.open(settings.store, settings)
     releases = Releases(shelf, Metrics(), trial(store))
     releases.look()
