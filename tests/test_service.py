@@ -279,7 +279,7 @@ def test_ids_with_slashes_are_whole(trained: Trained, tmp_path: Path) -> None:
             path = f"/v1/customers/{_quoted(customer)}"
             assert web.get(path).json()["customer_id"] == customer
             assert web("PUT", f"{path}/consent", {"training": False}).json()["training"] is False
-            assert web("DELETE", path).json() == {"erased": True}
+            assert web("DELETE", path).json()["erased"] is True
             assert web.get(path).status_code == 404
             assert web("DELETE", path).status_code == 404
 
