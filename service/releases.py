@@ -22,6 +22,7 @@ from service.shelf import Shelf
 
 _LOOK_SECONDS: Final = 0.5  # between looks at the shelf: one small file
 _FIRST_WORD_SECONDS: Final = 20.0  # how long a start waits for the registry when an older release could be served
+_YOUNG: Final = (10_000, 20, 50)  # for the garbage collector: an answer makes a thousand objects and keeps none
 
 _log = logging.getLogger("regulars")
 
@@ -35,9 +36,7 @@ class Releases:
         self.metrics = metrics
         self.current: Release | None = None
         self.since: int | None = None
-        self.refusal: Refusal | None = None
         self._attempt = attempt
-        self._refused: set[str] = set()  # not tried again until the registry names another
         self._stop = threading.Event()
         self._registry: subprocess.Popen[bytes] | None = None
 
@@ -52,6 +51,12 @@ class Releases:
         if self._registry is not None:
             self._registry.terminate()
             self._registry.wait()
+
+    @property
+    def refusal(self) -> Refusal | None:
+        """The last one on this host, by whichever worker."""
+        last = self.shelf.last_refusal()
+        return None if last is None else Refusal.model_validate(last)
 
     def serving(self) -> Release:
         """The release to answer with; Problem 503 while there is none."""
@@ -68,8 +73,11 @@ class Releases:
         return None if waiting is None else str(waiting)
 
     def take(self, release: str) -> bool:
-        """Load, check and try a release of the shelf, then serve it; whether it is served."""
-        if release in self._refused:
+        """Load, check and try a release of the shelf, then serve it; whether it is served.
+
+        One that was refused is not tried again, by this worker or another, now or after a restart.
+        """
+        if self.shelf.refused(release):
             return False
         try:
             loaded = Release.load(self.shelf.path(release))
@@ -77,8 +85,8 @@ class Releases:
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the old one stays
             self._refuse(release, error)
             return False
+        _settle(first=self.current is None)
         self.current, self.since = loaded, wall()
-        gc.freeze()  # a later full collection need not walk the models: no pause in the middle of a request
         self.shelf.served(release)
         self.metrics.served(release)
         _log.info(json.dumps({"event": "release_served", "release": release}))
@@ -96,15 +104,17 @@ class Releases:
 
     def _refuse(self, release: str, error: Exception) -> None:
         reason = str(error) if isinstance(error, Refused) else f"it failed its trial: {type(error).__name__}"
-        self._refused = {release}
-        self.refusal = Refusal(release=release, reason=reason, at=to_text(wall()))
+        self.shelf.refuse(release, {"release": release, "reason": reason, "at": to_text(wall())})
         self.metrics.refused()
         _log.error(json.dumps({"event": "release_refused", "release": release, "reason": reason}))
 
     def _follow(self, began: float) -> None:
         self._first_word(began)
         while not self._stop.is_set():
-            self.look()
+            try:
+                self.look()
+            except OSError as error:  # a disk that is full, or a folder that cannot be read: it may pass
+                _log.error(json.dumps({"event": "shelf_failed", "error": type(error).__name__}))
             self._stop.wait(_LOOK_SECONDS)
 
     def _first_word(self, began: float) -> None:
@@ -115,3 +125,11 @@ class Releases:
                 if last is not None:
                     self.take(last)
                 return
+
+
+def _settle(*, first: bool) -> None:
+    """What is loaded now stays: the garbage collector need not walk it, in the middle of a request, ever again."""
+    if first:
+        gc.collect()
+        gc.set_threshold(*_YOUNG)
+    gc.freeze()

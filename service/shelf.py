@@ -2,6 +2,7 @@
 
 <shelf>/champion.json        {"release", "waiting", "checked_at"}: what the registry says, rewritten at every look
 <shelf>/served.json          {"release"}: the last one that was served well
+<shelf>/refused.json         {release: {"release", "reason", "at"}}: those that failed their trial, newest last
 <shelf>/<release>/           release.json and a folder for each of the four models
 """
 
@@ -12,6 +13,7 @@ import json
 import os
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +21,7 @@ from histories.settings import Settings
 
 MODELS: Final = ("churn", "customer_value", "next_purchase", "segments")
 _KEPT: Final = 3  # releases
+_REFUSALS_KEPT: Final = 100
 
 
 class Shelf:
@@ -57,11 +60,25 @@ class Shelf:
         return self._read("champion.json") or {"release": None, "waiting": None, "checked_at": 0.0}
 
     def served(self, release: str) -> None:
+        """Note it; a disk that is full must not end the service of a release."""
         if self.last_served() != release:
-            self._write("served.json", {"release": release})
+            with suppress(OSError):
+                self._write("served.json", {"release": release})
 
     def last_served(self) -> str | None:
         return (self._read("served.json") or {}).get("release")
+
+    def refuse(self, release: str, refusal: dict[str, Any]) -> None:
+        known = self._read("refused.json") or {}
+        known.pop(release, None)
+        self._write("refused.json", dict([*known.items(), (release, refusal)][-_REFUSALS_KEPT:]))
+
+    def refused(self, release: str) -> bool:
+        return release in (self._read("refused.json") or {})
+
+    def last_refusal(self) -> dict[str, Any] | None:
+        known = self._read("refused.json") or {}
+        return dict(list(known.values())[-1]) if known else None
 
     def prune(self) -> None:
         """Drop all but the newest few and those in use."""

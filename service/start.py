@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import socket
+import sys
 from ipaddress import ip_address
 from typing import Any, Final
 
@@ -27,12 +28,16 @@ _QUIET: Final = {
     "OMP_NUM_THREADS": "1",  # a request is answered by one thread; workers share the cores
 }
 
+# After so long a thread that computes (a release being loaded) lets the requests have their turn; 5 ms by default.
+_SWITCH_SECONDS: Final = 0.0005
+
 
 def open_backend(settings: Settings, *, loopback: bool) -> Backend:
     """A worker's backend, following the registry. Raises BadInput when the store cannot be opened."""
     store = Store.open(settings.store, settings)
-    metrics = Metrics()
-    backend = Backend(settings, store, Releases(Shelf.of(settings), metrics, trial(store)), loopback=loopback)
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    releases = Releases(Shelf.of(settings), Metrics(), trial(store, settings.answer_budget_ms / 1000))
+    backend = Backend(settings, store, releases, loopback=loopback)
     if loopback and not keys.every(store):
         _log.warning(json.dumps({"event": "no_keys", "note": "open to this host: make a key with regulars keys add"}))
     backend.releases.start()

@@ -16,6 +16,7 @@ from service.release import Refused, Release
 from service.releases import Releases
 from service.shelf import Shelf, absolute
 from service.start import environment
+from service.trial import trial
 from tests.conftest import Trained
 from tests.web import shelf_of, web_of
 
@@ -69,6 +70,10 @@ def test_a_release_that_cannot_be_fed_is_refused_once(
         assert "wants the feature attr_" in told["last_refusal"]["reason"]
         monkeypatch.setattr(Release, "load", lambda folder: pytest.fail("tried again"))
         web.backend.releases.look()
+    monkeypatch.undo()
+    with web_of(trained.settings, shelf) as restarted:
+        told = restarted.get("/v1/models").json()
+        assert (told["release"], told["last_refusal"]["release"]) == (trained.release, bad)
 
 
 def test_a_damaged_release_is_refused(trained: Trained, shelf: Shelf) -> None:
@@ -86,6 +91,13 @@ def test_a_release_that_fails_its_trial_is_refused(trained: Trained, shelf: Shel
     assert releases.current is None
     assert releases.refusal is not None
     assert releases.refusal.reason == "it failed its trial: ZeroDivisionError"
+
+
+def test_a_release_that_is_too_slow_is_refused(trained: Trained, shelf: Shelf) -> None:
+    with closing(trained.shop.open()) as store:
+        with pytest.raises(Refused, match=r"takes \d+ ms, more than the 0 ms allowed"):
+            trial(store, budget=1e-9)(Release.load(shelf.path(trained.release)))
+        trial(store, budget=60.0)(Release.load(shelf.path(trained.release)))
 
 
 def test_the_last_good_release_serves_when_the_named_one_is_bad(trained: Trained, shelf: Shelf) -> None:
