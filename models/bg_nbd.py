@@ -69,12 +69,12 @@ def _sum(frequency, recency, T, weight, r, alpha, a, b, modified):  # type: igno
         m = x + modified
         purchases = lgamma(r + x) - (r + x) * log(alpha + T[i])
         survivals = lgamma(b + m) - lgamma(a + b + m)
-        total += weight[i] * (constant + purchases + survivals - log(_alive(x, recency[i], T[i], r, alpha, a, b, m)))
+        total += weight[i] * (constant + purchases + survivals - log(p_alive(x, recency[i], T[i], r, alpha, a, b, m)))
     return total
 
 
 @piece
-def _alive(x, recency, T, r, alpha, a, b, m):  # type: ignore[no-untyped-def]
+def p_alive(x, recency, T, r, alpha, a, b, m):  # type: ignore[no-untyped-def]
     """P(alive): the likelihood of a customer alive at T over that of one in either state."""
     if m <= 0:
         return 1.0
@@ -89,7 +89,7 @@ def _forecast(frequency, recency, T, horizon, r, alpha, a, b, modified, out):  #
     for i in range(len(T)):
         x, tx, now, t = frequency[i], recency[i], T[i], horizon[i]
         m = x + modified
-        alive = _alive(x, tx, now, r, alpha, a, b, m)
+        alive = p_alive(x, tx, now, r, alpha, a, b, m)
         still = exp((r + x) * log((alpha + now) / (alpha + now + t)))  # no purchase, if alive
         z = t / (alpha + now + t)
         c = a + b + m - 1.0

@@ -38,14 +38,22 @@ class Boosted:
 
     @classmethod
     def fit(
-        cls, X: NDArray[np.float32], y: NDArray, start: Floats | None, objective: str, *, seed: int = 1, **more: object
+        cls,
+        X: NDArray[np.float32],
+        y: NDArray,
+        start: Floats | None,
+        objective: str,
+        *,
+        seed: int = 1,
+        rounds: int = ROUNDS,
+        **more: object,
     ) -> Boosted:
         """Trees that add to the score `start` of each row; none with fewer than MIN_ROWS rows or a constant y."""
         if len(y) < MIN_ROWS or (y == y[0]).all():
             return cls(None, None)
         parameters = _PARAMETERS | {"objective": objective, "seed": seed, "num_threads": 1} | more
         table = lgb.Dataset(X, y, init_score=start, free_raw_data=True)
-        return cls._of(lgb.train(parameters, table, ROUNDS))
+        return cls._of(lgb.train(parameters, table, rounds))
 
     @classmethod
     def _of(cls, booster: lgb.Booster) -> Boosted:

@@ -107,11 +107,14 @@ class NextPurchase:
         """Products that go with those of a cart."""
         return self.popular(catalog, k, basket=basket, **options)  # type: ignore[arg-type]
 
-    def when(self, X: NDArray[np.float32], as_of: int | NDArray[np.int64]) -> tuple[NDArray, NDArray]:
-        """Expected days until the next order (n,), and its probability in each of the next four weeks (n, 4)."""
+    def when(self, X: NDArray[np.float32], as_of: int | NDArray[np.int64], lapse: NDArray) -> tuple[NDArray, NDArray]:
+        """Days until the next order (n,), and its probability in each of the next four weeks (n, 4).
+
+        `lapse`: the churn model's probabilities (n,); days are inf where no order is to be expected. See When.
+        """
         if self.timing is None:
             raise ValueError("this model was fitted without a frame, so it cannot say when")
-        return self.timing.predict(X, as_of)
+        return self.timing.predict(X, as_of, lapse)
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

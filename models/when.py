@@ -1,76 +1,190 @@
-"""When the next order comes, given that it has not come yet."""
+"""When the next order comes, given that it has not come yet and how likely it is to come in the horizon at all."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
+from functools import cached_property
+from math import exp, log
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.basis import Basis, newcomer
+from histories.clock import DAY
+from histories.compiled import compiled, piece
+from models.bg_nbd import BgNbd
 from models.boosting import Boosted
-from models.btyd import positions
+from models.calendar import Weeks
 from models.frame import Frame
-from models.season import Season
+from models.hazard import COLUMNS, at_risk, edges_of, look_ahead
 
 Floats = NDArray[np.float64]
 WEEKS = 4
-LONGEST_DAYS = 730.0
-_GRID = np.array([0, 7, 14, 21, 28, 45, 60, 90, 120, 150, 180, 240, 300, 365, 540, LONGEST_DAYS])
+NOT_COMING = 0.05  # what a customer who does not come weighs, against one who comes, in the choice of the date
+_SURE = 1e-6
+_LEAVES, _RATE, _ROUNDS = 8, 0.08, 60
 
 
 @dataclass(frozen=True)
 class When:
-    """The survival curve of buy-till-you-die, made steeper or flatter by trees: S(t) = S0(t) ** exp(trees)."""
+    """S(t) = churn ** B(t): B shares out the hazard over the horizon, B(horizon) = 1.
 
-    basis: Basis
+    The share of a bin is that of buy-till-you-die, corrected by trees that see the customer's own rhythm, and by the
+    season a year ago. The less likely a customer is to come, the less is made of a rhythm of his own: his hazard is
+    shared out as everybody's.
+    """
+
+    features: tuple[str, ...]
+    horizon_days: int
+    prior: tuple[BgNbd, BgNbd]  # BG/NBD and MBG/NBD at the frame's as_of
     trees: Boosted
-    season: Season
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        return self.basis.features
+    common: Floats  # (bins,) shares of everybody's hazard
+    weeks: Weeks
 
     @classmethod
     def fit(cls, frame: Frame) -> When:
-        """Trees of the hazard of a purchase within the window, proportional to that of buy-till-you-die."""
-        basis = Basis.of(frame)
-        rows = np.flatnonzero(frame.labelled)
-        hazard = -np.log(np.clip(frame.base.lapse[rows], 1e-6, 1 - 1e-6))
-        came = (frame.orders[rows] > 0).astype(float)
-        trees = Boosted.fit(basis.training_inputs(frame, rows), came, np.log(hazard), "poisson")
-        return cls(basis, trees, Season((), (), 0.0))
+        """On what came after the cut-offs of the frame, as far as it can see: beyond that is censored."""
+        edges = edges_of(frame.horizon_days)
+        prior = (frame.btyd.bg, frame.btyd.mbg)
+        unfitted = cls(frame.names, frame.horizon_days, prior, Boosted(None, None), np.diff(edges), Weeks(0, ()))
+        trees, weeks = unfitted._learn(frame)
+        fitted = cls(frame.names, frame.horizon_days, prior, trees, np.diff(edges), weeks)
+        come = 1 - frame.base.lapse[frame.latest]
+        shares = come @ fitted._shares(frame.X[frame.latest]) / max(come.sum(), _SURE)
+        return cls(frame.names, frame.horizon_days, prior, trees, shares, weeks)
 
-    def predict(self, X: NDArray[np.float32], as_of: int | NDArray[np.int64]) -> tuple[Floats, Floats]:
-        """Expected days to the next order (rows,), and the probabilities of the next weeks (rows, 4).
+    def _learn(self, frame: Frame) -> tuple[Boosted, Weeks]:
+        """Trees of the hazard in a bin, on that of buy-till-you-die and the level of the week."""
+        table = at_risk(frame, self.edges)
+        rows, place = np.unique(table.row, return_inverse=True)
+        start, inputs = look_ahead(self._customers(frame.X[rows]), self._parameters, self.edges)
+        cell = place * len(self._middles) + table.bin
+        hazard = start.ravel()[cell]
+        days = frame.as_of[table.row] / DAY + self._middles[table.bin]
+        weeks = Weeks.of(days, table.came, np.exp(hazard))
+        more: dict[str, Any] = {"num_leaves": _LEAVES, "learning_rate": _RATE, "feature_fraction": 0.7}
+        begin = hazard + weeks.level(days)
+        return Boosted.fit(inputs[cell], table.came, begin, "poisson", rounds=_ROUNDS, **more), weeks
 
-        Expected among the times up to LONGEST_DAYS. Both are conditional on no order from the last one to as_of.
+    def predict(self, X: NDArray[np.float32], as_of: int | NDArray[np.int64], lapse: Floats) -> tuple[Floats, Floats]:
+        """Days to the next order (rows,), and its probability in each of the next weeks (rows, 4).
+
+        `lapse`: the churn model's probability of no order in the horizon, of the same rows. Days are the median time
+        of an order within the horizon, not coming counted as its end with a weight of NOT_COMING: it moves to the end
+        of the horizon as an order gets unlikely, and is inf where one is less likely than 1 in 21. The weeks
+        are of S(t); beyond a horizon of less than four weeks the hazard stays as it was on average.
         """
-        inputs, _ = self.basis.look(X)
-        power = np.exp(np.clip(self.trees.raw(inputs) + self.season.level(as_of, len(X)), -4, 4))
-        survival = self._survival(X) ** power[:, None]
-        weeks = survival[:, :WEEKS] - survival[:, 1 : WEEKS + 1]
-        middle = (_GRID[1:] + _GRID[:-1]) / 2
-        falls = survival[:, :-1] - survival[:, 1:]
-        mass = np.maximum(1 - survival[:, -1], 1e-12)
-        return (falls * middle).sum(axis=1) / mass, weeks
+        moments = np.broadcast_to(np.asarray(as_of, dtype=np.int64), len(X))
+        season = self.weeks.year_ago(moments[:1] if np.ndim(as_of) == 0 else moments, self._middles)
+        return _spread_out(self._scores(X), season, np.log(self.common), np.asarray(lapse, np.float64), self.edges)
 
-    def _survival(self, X: NDArray[np.float32]) -> Floats:
-        """(rows, len(_GRID)): P(no purchase by then) of buy-till-you-die, falling."""
-        at = positions(self.features)
-        curve = [np.ones(len(X)), *(self.basis.btyd.forecast(X, at, t).lapse for t in _GRID[1:].tolist())]
-        return np.minimum.accumulate(np.clip(np.stack(curve, axis=1), 1e-12, 1), axis=1)
+    def _scores(self, X: NDArray[np.float32]) -> Floats:
+        """(rows, bins): log hazards, the season left out."""
+        start, inputs = look_ahead(self._customers(X), self._parameters, self.edges)
+        return start if self.trees.trees is None else start + self.trees.raw(inputs).reshape(start.shape)
 
-    def fallback(self, as_of: int) -> tuple[float, list[float]]:
-        days, weeks = self.predict(newcomer(self.features), as_of)
-        return float(days[0]), weeks[0].tolist()
+    def _shares(self, X: NDArray[np.float32]) -> Floats:
+        hazard = np.exp(self._scores(X))
+        return np.asarray(hazard / hazard.sum(axis=1, keepdims=True))
+
+    def _customers(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.ascontiguousarray(X[:, self._positions])
+
+    @cached_property
+    def edges(self) -> Floats:
+        """Days from as_of at which the bins of the hazard end, the first at 0."""
+        return edges_of(self.horizon_days)
+
+    @cached_property
+    def _middles(self) -> Floats:
+        return np.asarray((self.edges[1:] + self.edges[:-1]) / 2)
+
+    @cached_property
+    def _positions(self) -> NDArray[np.intp]:
+        return np.array([self.features.index(name) for name in COLUMNS])
+
+    @cached_property
+    def _parameters(self) -> Floats:
+        return np.array([[m.r, m.alpha, m.a, m.b] for m in self.prior])
 
     def save(self, folder: Path) -> None:
-        self.basis.save(folder, season=asdict(self.season))
+        meta: dict[str, Any] = {
+            "features": list(self.features),
+            "horizon_days": self.horizon_days,
+            "prior": [asdict(model) for model in self.prior],
+            "common": self.common.tolist(),
+            "weeks": asdict(self.weeks),
+        }
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "model.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
         self.trees.save(folder / "when.txt")
 
     @classmethod
     def load(cls, folder: Path) -> When:
-        basis, meta = Basis.load(folder)
-        return cls(basis, Boosted.load(folder / "when.txt"), Season(**meta["season"]))
+        meta = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        bg, mbg = (BgNbd(**model) for model in meta["prior"])
+        weeks = Weeks(meta["weeks"]["first"], tuple(meta["weeks"]["levels"]))
+        trees = Boosted.load(folder / "when.txt")
+        return cls(tuple(meta["features"]), meta["horizon_days"], (bg, mbg), trees, np.array(meta["common"]), weeks)
+
+
+@compiled
+def _spread_out(scores, season, common, lapse, edges):  # type: ignore[no-untyped-def]
+    """Days and weeks of each row; `season` (1 or rows, bins)."""
+    rows, bins = scores.shape
+    days, weeks = np.empty(rows), np.empty((rows, WEEKS))
+    share = np.empty(bins)
+    for i in range(rows):
+        stays = min(max(lapse[i], _SURE), 1.0 - _SURE)
+        _share_out(scores[i], season[i % len(season)], common, 1.0 - stays, share)
+        days[i] = _date(stays, share, edges)
+        before = 1.0
+        for week in range(WEEKS):
+            after = stays ** _spent(7.0 * (week + 1), share, edges)
+            weeks[i, week] = before - after
+            before = after
+    return days, weeks
+
+
+@piece
+def _share_out(score, season, common, comes, share):  # type: ignore[no-untyped-def]
+    """Shares of the hazard per bin: everybody's, bent towards the customer's own by comes ** 2, times the season's."""
+    top, total = score.max(), 0.0
+    for k in range(len(score)):
+        total += exp(score[k] - top)
+    own = comes * comes
+    whole = 0.0
+    for k in range(len(score)):
+        deviation = score[k] - top - log(total) - common[k]
+        share[k] = exp(common[k] + own * deviation + season[k])
+        whole += share[k]
+    share /= whole
+
+
+@piece
+def _date(stays, share, edges):  # type: ignore[no-untyped-def]
+    level = 0.5 * (1.0 + NOT_COMING * stays / (1.0 - stays))  # of those who come in the horizon
+    if level >= 1.0:
+        return np.inf
+    left = log(1.0 - (1.0 - stays) * level) / log(stays)
+    for k in range(len(share)):
+        if left <= share[k]:
+            # An order of day 1 lies between the edges 0 and 1.
+            return max(edges[k] + (edges[k + 1] - edges[k]) * left / share[k] + 0.5, 1.0)
+        left -= share[k]
+    return edges[-1]
+
+
+@piece
+def _spent(day, share, edges):  # type: ignore[no-untyped-def]
+    """B(day): the share of the horizon's hazard up to it; beyond the horizon as on average before."""
+    if day >= edges[-1]:
+        return day / edges[-1]
+    spent = 0.0
+    for k in range(len(share)):
+        if day <= edges[k + 1]:
+            return spent + share[k] * (day - edges[k]) / (edges[k + 1] - edges[k])
+        spent += share[k]
+    return spent

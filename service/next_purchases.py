@@ -31,11 +31,15 @@ def next_purchases(
     release: Release,
     moment: Moment,
     ask: Ask,
+    churn: Sequence[Mapping[str, Any]] = (),
 ) -> list[dict[str, Any]]:
-    """Timing needs a purchase and consent to prediction; products of one's own, consent to both purposes."""
+    """Timing needs a purchase and consent to prediction; products of one's own, consent to both purposes.
+
+    `churn`: that part of the same answer, where it has been made: the dates lie on the curve that ends there.
+    """
     predicted = np.array([consent["prediction"] for consent in consents], dtype=bool)
     recommended = np.array([consent["recommendation"] for consent in consents], dtype=bool)
-    times = _times(X, bought & predicted, release, moment, history.zone)
+    times = _times(X, bought & predicted, release, moment, history.zone, churn)
     products = _own_products(history, X, bought & predicted & recommended, release, moment, ask)
     popular = _popular(history.catalog, release, ask) if len(products) < len(history) else []
     with_basket = any(product in history.catalog.code_of for product in ask.basket)
@@ -70,14 +74,24 @@ def _part(
 
 
 def _times(
-    X: NDArray[np.float32], wanted: NDArray[np.bool_], release: Release, moment: Moment, zone: str
+    X: NDArray[np.float32],
+    wanted: NDArray[np.bool_],
+    release: Release,
+    moment: Moment,
+    zone: str,
+    churn: Sequence[Mapping[str, Any]],
 ) -> dict[int, tuple[str | None, list[float]]]:
     """Expected date and weekly probabilities of the customers wanted, by position."""
     who = np.flatnonzero(wanted)
     if not len(who) or release.next_purchase.timing is None:
         return {}
     chosen = X if len(who) == len(X) else X[who]
-    days, weeks = release.next_purchase.when(release.columns("next_purchase", chosen), moment.as_of)
+    told = [churn[at] for at in who.tolist()] if churn else []
+    if told and all(part["source"] == "model" for part in told):
+        lapse = np.array([part["probability"] for part in told])
+    else:
+        lapse = release.churn.predict(release.columns("churn", chosen), moment.as_of)
+    days, weeks = release.next_purchase.when(release.columns("next_purchase", chosen), moment.as_of, lapse)
     today = local_day(moment.as_of, zone)
     dates = [_date_after(today, wait) for wait in days.tolist()]
     return dict(zip(who.tolist(), zip(dates, weeks.tolist(), strict=True), strict=True))

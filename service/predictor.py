@@ -93,7 +93,7 @@ def answer(
             made[part] = [_late(part, history, consent, release, moment, ask) for consent in consents]
             continue
         if part == "next_purchase":
-            made[part] = next_purchases(history, X, bought, consents, release, moment, ask)
+            made[part] = next_purchases(history, X, bought, consents, release, moment, ask, made.get("churn", ()))
         else:
             made[part] = _scores(part, X, bought, consents, release, moment, ask.explain)
         watch.lap(stage)

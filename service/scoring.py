@@ -103,7 +103,8 @@ def _dates(X: NDArray[np.float32], known: Bools, release: Release, moment: Momen
     """Shop-local dates of the next order; null for the unknown, and beyond what is worth a date."""
     days = np.full(len(X), np.nan)
     if known.any() and release.next_purchase.timing is not None:
-        days[known], _ = release.next_purchase.when(release.columns("next_purchase", X[known]), moment.as_of)
+        lapse = release.churn.predict(release.columns("churn", X[known]), moment.as_of)
+        days[known], _ = release.next_purchase.when(release.columns("next_purchase", X[known]), moment.as_of, lapse)
     told = np.isfinite(days) & (days <= LONGEST_WAIT_DAYS)
     at = local_day(moment.as_of, zone) + np.round(np.where(told, days, 0)).astype(np.int64)
     texts = np.datetime_as_string(at.astype("datetime64[D]")).astype(object)

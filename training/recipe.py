@@ -91,10 +91,11 @@ def answers(fitted: Fitted, holdout: Holdout) -> Answers:
         return columns(X, names, model.features)
 
     value = fitted.customer_value.predict(asked(fitted.customer_value), holdout.cut)
-    days, _ = fitted.next_purchase.when(asked(fitted.next_purchase.timing), holdout.cut)
+    churn = fitted.churn.predict(asked(fitted.churn), holdout.cut)
+    days, _ = fitted.next_purchase.when(asked(fitted.next_purchase.timing), holdout.cut, churn)
     recall, ndcg = ranked(holdout, _recommended(fitted.next_purchase, holdout))
     return {
-        "churn": fitted.churn.predict(asked(fitted.churn), holdout.cut),
+        "churn": churn,
         "mean": value.mean,
         "median": value.median,
         "low": value.low,
