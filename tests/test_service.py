@@ -268,7 +268,7 @@ def test_without_consent_to_recommendation_products_are_popular(mine: Web, loyal
     popular = mine.post("/v1/next_purchase", {"customer_id": "nobody"}).json()["next_purchase"]
     assert told["products"] == popular["products"]
     assert (told["source"], told["fallback"]) == ("fallback", "popularity")
-    assert told["expected_at"] is not None
+    assert told["weeks"] is not None
 
 
 def test_ids_with_slashes_are_whole(trained: Trained, tmp_path: Path) -> None:
