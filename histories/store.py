@@ -9,7 +9,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Final, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -23,9 +24,14 @@ from histories.erasure import Erasure
 from histories.errors import BadInput
 from histories.history import Catalog, History
 from histories.incoming import Added
+from histories.sample import drawn, hashes
+from histories.selection import joined
 from histories.settings import Settings
 from histories.tables import ATTRIBUTES, CUSTOMERS, LABELS, LINES, PENDING, PRODUCTS, forget_log, open_engine
 
+_SAMPLED_AT_A_TIME = 50_000  # customers, of whom some are drawn
+_LISTED: Final = "listed"
+_LISTED_AT_A_TIME = 500
 DOMAINS = ("channel", "category", "event", "campaign")
 
 
@@ -159,6 +165,17 @@ class Store:
                 found = self._customers(connection, purpose, between)
                 if found:
                     yield self._history(connection, found, between)
+
+    def sample(self, share: float, *, purpose: str | None = None, seed: int = 0) -> History:
+        """Those drawn by the hash of their id (histories.sample); nobody else's lines are read."""
+        with self.snapshot() as connection:
+            parts = []
+            for between in self._ranges(connection, _SAMPLED_AT_A_TIME, None, None):
+                found = self._customers(connection, purpose, between)
+                kept = drawn(hashes(row[1] for row in found), share, seed)
+                some = [row for row, keep in zip(found, kept.tolist(), strict=True) if keep]
+                parts.append(self._history(connection, some, between if share >= 1 else _LISTED))
+        return joined(parts) if parts else self.history(purpose=purpose)
 
     def ranges(self, size: int) -> list[tuple[str, str]]:
         """First and last customer_id (inclusive) of every `size` customers: disjoint, and all of them."""
@@ -376,14 +393,29 @@ class Store:
         rows = connection.execute(which.order_by(CUSTOMERS.c.customer_id))
         return [tuple(row) for row in rows if reading.allowed(row[3], purpose, self.settings.consent)]
 
-    def _history(self, connection: Connection, found: list[tuple], between: tuple[str, str] | None) -> History:
+    def _history(
+        self, connection: Connection, found: list[tuple], which: tuple[str, str] | Literal["listed"] | None
+    ) -> History:
+        """Of the customers found: everybody (None), nearly everybody between two ids, or few, to be listed."""
         shared = self._shared()
         keys, ids, texts = [row[0] for row in found], [row[1] for row in found], [row[2] for row in found]
-        lines = self._rows(connection, reading.LINES_SQL, reading.LINE_COLUMNS, keys, between)
-        events = self._rows(connection, reading.EVENTS_SQL, reading.EVENT_COLUMNS, keys, between)
+        read = partial(self._rows_of, keys=keys) if which == _LISTED else partial(self._rows, keys=keys, between=which)
+        lines = read(connection, reading.LINES_SQL, reading.LINE_COLUMNS)
+        events = read(connection, reading.EVENTS_SQL, reading.EVENT_COLUMNS)
         attributes = reading.attribute_arrays(texts, shared.attributes)
         consent = reading.consent_arrays([row[3] for row in found], self.settings.consent)
         return reading.build(ids, attributes, lines, events, shared.catalog, shared.labels, self.zone, consent)
+
+    def _rows_of(self, connection: Connection, text: str, spec: reading.Spec, keys: list[int]) -> reading.Arrays:
+        parts = []
+        for start in range(0, max(len(keys), 1), _LISTED_AT_A_TIME):
+            some = keys[start : start + _LISTED_AT_A_TIME]
+            marks = ", ".join("?" * len(some)) or "NULL"
+            result = connection.exec_driver_sql(self._sql(f"{text} WHERE customer IN ({marks})"), tuple(some))
+            parts.append(reading.read_arrays(result.cursor, spec))
+            result.close()
+        rows = {name: np.concatenate([part[name] for part in parts]) for name, _ in spec}
+        return rows | {"customer": reading.positions(keys, rows["customer"])}
 
     def _rows(
         self, connection: Connection, text: str, spec: reading.Spec, keys: list[int], between: tuple[str, str] | None

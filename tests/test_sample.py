@@ -1,0 +1,46 @@
+"""Samples of customers: the same people each time, in whatever pieces they are read."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from histories import store as stores
+from histories.history import History
+from histories.sample import drawn, hashes
+from histories.selection import of_customers
+from histories.store import Store
+
+
+def test_a_sample_is_even_nested_and_of_its_seed() -> None:
+    hashed = hashes(f"customer {number}" for number in range(20_000))
+    tenth, half, other = drawn(hashed, 0.1, 1), drawn(hashed, 0.5, 1), drawn(hashed, 0.5, 2)
+    assert abs(tenth.mean() - 0.1) < 0.01
+    assert not (tenth & ~half).any()
+    assert abs((half & other).mean() - 0.25) < 0.02
+    assert drawn(hashed, 1.0, 1).all()
+    assert hashes(["7"]) == hashes(["7", "8"])[:1]
+
+
+def same(left: History, right: History) -> bool:
+    tables = [(left.lines, right.lines), (left.events, right.events)]
+    return list(left.customer_id) == list(right.customer_id) and all(
+        np.array_equal(getattr(one, field.name), getattr(other, field.name), equal_nan=field.name == "value")
+        for one, other in tables
+        for field in fields(one)
+    )
+
+
+@pytest.mark.parametrize("share", [1.0, 0.3])
+def test_the_store_reads_the_sample_alone(toy_store: Store, share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stores, "_SAMPLED_AT_A_TIME", 250)
+    monkeypatch.setattr(stores, "_LISTED_AT_A_TIME", 40)
+    everybody = toy_store.history(purpose="training")
+    wanted = of_customers(everybody, np.flatnonzero(drawn(hashes(everybody.customer_id), share, 5)))
+    found = toy_store.sample(share, purpose="training", seed=5)
+    assert same(found, wanted)
+    assert (len(found) == len(everybody)) is (share == 1.0)
+    assert list(found.attributes) == list(wanted.attributes)
+    assert np.array_equal(found.consent["prediction"], wanted.consent["prediction"])
