@@ -6,17 +6,19 @@ import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import pyarrow.parquet as pq
 
 from histories.clock import parse_as_of, to_text
+from histories.erasure import note_output
 from histories.errors import BadInput
 from histories.locks import held, held_file
 from histories.settings import Settings
 from histories.store import Store
-from service.clock import Clock
+from service.clock import Clock, wall
 from service.parts import Parts, Say
 from service.registry import bring_champion
 from service.release import Release
@@ -75,10 +77,13 @@ def score(
             parts.folder.parent.mkdir(exist_ok=True)
             with held_file(parts.folder.with_suffix(".lock"), f"score into {sink.name}", passing=True):
                 wanted["as_of"] = parts.begin(wanted, say)
+                noted = partial(note_output, store, release=release.id, as_of=wanted["as_of"], began=wall())
+                noted(str(parts.folder.absolute()))  # a killed run leaves persons there
                 job = Job(settings, shelf.path(release.id), parts.folder, **{name: wanted[name] for name in _ASKED})
                 finished = make_parts(job, Scorer(job, store, release), workers, progress)
                 manifest = _manifest(sink.name, wanted, finished, store, began)
                 sink.put(finished, asdict(manifest), changed_only=since is not None)
+                noted(sink.place)
                 parts.remove()
         except OSError as error:
             raise BadInput(f"{sink.name} cannot be written: {error.strerror or error}") from None

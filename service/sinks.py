@@ -31,6 +31,10 @@ class Sink(Protocol):
     def name(self) -> str:
         """What people may read: no password in it."""
 
+    @property
+    def place(self) -> str:
+        """The same from any folder: how the store keeps it in mind."""
+
     def work(self, home: Path) -> Path:
         """The folder of the unfinished run; `home` is for sinks that are no folder themselves."""
 
@@ -62,6 +66,10 @@ class OneFile:
     def name(self) -> str:
         return str(self.path)
 
+    @property
+    def place(self) -> str:
+        return str(self.path.absolute())
+
     def work(self, home: Path) -> Path:
         return self.path.with_name(f".{self.path.name}.parts")
 
@@ -82,6 +90,10 @@ class ParquetFolder:
     @property
     def name(self) -> str:
         return str(self.path)
+
+    @property
+    def place(self) -> str:
+        return str(self.path.absolute())
 
     def work(self, home: Path) -> Path:
         return self.path / "_parts"  # readers of partitioned data pass over names that begin with _
@@ -110,6 +122,14 @@ class SqlTable:
     @property
     def name(self) -> str:
         return f"{self.url.render_as_string()} table {self.table}"
+
+    @property
+    def place(self) -> str:
+        """Without the password: the driver finds it where it looks by itself (PGPASSWORD, ~/.pgpass)."""
+        database = self.url.database or ""
+        at_home = self.url.get_backend_name() == "sqlite" and database not in ("", ":memory:")
+        url = self.url.set(database=str(Path(database).absolute())) if at_home else self.url.set(password=None)
+        return f"{url.render_as_string()}#{self.table}"
 
     def work(self, home: Path) -> Path:
         return home / f".{self.table}.parts"
