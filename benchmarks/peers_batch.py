@@ -35,7 +35,7 @@ def pandas_lightgbm(home: Path) -> dict[str, Any]:
     model.fit(before, ~before.index.isin(came))
     began = time.perf_counter()
     now = pandas_features(orders, end)
-    churn = model.predict_proba(now)[:, 1]
+    churn = np.asarray(model.predict_proba(now))[:, 1]
     pd.DataFrame({"customer_id": now.index, "churn": churn}).to_parquet(home / "pandas.parquet")
     return {"stage": "features, fit and score churn", "score_seconds": round(time.perf_counter() - began, 2),
             "columns": now.shape[1]}  # fmt: skip
