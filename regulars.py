@@ -224,6 +224,20 @@ def score(
 
 
 @app.command()
+def export(
+    out: Annotated[str, typer.Option(metavar="FOLDER_OR_URL", help="A new folder, here or where Arrow can write.")],
+    store: StoreUrl = None,
+) -> None:
+    """Write all histories as Parquet, one customer a row: what --engine spark reads."""
+    from histories.export import write
+
+    opened = _open(_settings(store))
+    with showing() as tell:
+        customers = write(opened, out, lambda written: tell("customers written", written, 0))
+    _say(f"{customers:,} customers in {out}")
+
+
+@app.command()
 def retain(
     days: Annotated[int, typer.Option(min=1, help="Lines and events older than this are deleted.")],
     store: StoreUrl = None,

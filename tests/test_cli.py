@@ -24,6 +24,7 @@ COMMANDS = {
     "retrain": {"--store"},
     "serve": {"--port", "--workers", "--clock", "--store"},
     "score": {"--out", "--as-of", "--since", "--store"},
+    "export": {"--out", "--store"},
     "retain": {"--days", "--store"},
     "erase": {"--store"},
     "keys add": {"--store"},

@@ -1,0 +1,1 @@
+"""Where a function over histories runs when one machine is not enough."""

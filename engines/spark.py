@@ -1,0 +1,119 @@
+"""Histories on Spark: one function over whole customers, on every partition of a snapshot.
+
+The one module that imports PySpark. Scheduling, retries, memory and files are Spark's; ours is the function.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from histories.errors import BadInput
+from histories.history import History
+from histories.snapshot import Allowed, shop_of, unpack
+
+if TYPE_CHECKING:
+    from pyspark import Broadcast
+    from pyspark.sql import DataFrame, SparkSession
+
+BATCH = 2_000  # customers in one call of the function
+
+Function = Callable[[History, Allowed], pa.Table]
+
+
+@contextmanager
+def session(master: str = "") -> Iterator[SparkSession]:
+    """A Spark session, ended on leaving; without a master the one that Spark itself is configured with, or local[*].
+
+    Raises BadInput where PySpark or Java is missing, or the master cannot be reached.
+    """
+    try:
+        from pyspark.sql import SparkSession
+    except ImportError:
+        raise BadInput("--engine spark needs PySpark: install regulars[spark]") from None
+    _find_java()
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder.appName("regulars").config(map=_configuration())
+    try:
+        spark = (builder.master(master) if master else builder).getOrCreate()
+    except Exception as error:  # noqa: BLE001 - py4j, Spark and the JVM's launcher each have their own
+        raise BadInput(f"Spark did not start with master {master or 'local[*]'}: {_first_line(error)}") from None
+    try:
+        yield spark
+    finally:
+        spark.stop()
+
+
+class Histories:
+    """A snapshot (histories.snapshot) on Spark."""
+
+    def __init__(self, spark: SparkSession, url: str) -> None:
+        """`url` as Spark names it (folder, s3a://, hdfs://, ...). Raises BadInput unless a whole snapshot is there."""
+        self.spark = spark
+        self._rows = _read(url, lambda: spark.read.parquet(f"{url}/histories"))
+        card = _read(url, lambda: spark.read.text(f"{url}/shop.json", wholetext=True).collect()[0][0])
+        self.shop = shop_of(card, spark.read.parquet(f"{url}/products").coalesce(1).toArrow())
+        self._shared = spark.sparkContext.broadcast(self.shop)
+
+    def map(self, function: Function, schema: pa.Schema) -> DataFrame:
+        """What the function, importable on the executors, makes of every few customers, as one table of `schema`."""
+        from pyspark.sql.pandas.types import from_arrow_schema
+
+        shared = self._shared
+
+        def over(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            for batch in batches:
+                yield from function(*unpack(batch, shared.value)).cast(schema).to_batches()
+
+        with warnings.catch_warnings():  # it warns of pandas 3, which plays no part in mapInArrow
+            warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
+            return self._rows.mapInArrow(over, from_arrow_schema(schema))
+
+
+def share(spark: SparkSession, files: Path) -> Broadcast[dict[str, bytes]]:
+    """The plain files of a folder, sent to every executor once."""
+    found = {str(path.relative_to(files)): path.read_bytes() for path in sorted(files.rglob("*")) if path.is_file()}
+    return spark.sparkContext.broadcast(found)
+
+
+def lay_out(files: dict[str, bytes], folder: Path) -> None:
+    """The files that were shared, in a folder again."""
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def _configuration() -> dict[str, Any]:
+    return {
+        "spark.sql.execution.arrow.maxRecordsPerBatch": BATCH,
+        "spark.sql.session.timeZone": "UTC",
+        "spark.ui.showConsoleProgress": str(sys.stderr.isatty()).lower(),
+    }
+
+
+def _find_java() -> None:
+    home = os.environ.get("JAVA_HOME")
+    if not (Path(home, "bin", "java").is_file() if home else shutil.which("java")):
+        raise BadInput("--engine spark needs Java 17 or later: install openjdk-17-jre-headless, or set JAVA_HOME")
+
+
+def _read(url: str, read: Callable[[], Any]) -> Any:
+    from pyspark.errors import PySparkException
+
+    try:
+        return read()
+    except PySparkException as error:
+        raise BadInput(f"{url} is no snapshot (regulars export --out makes one): {_first_line(error)}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
