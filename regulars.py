@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from inspect import Parameter, Signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
@@ -31,6 +31,10 @@ keys_app = typer.Typer(help="API keys of the service.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
 
 StoreUrl = Annotated[str | None, typer.Option("--store", metavar="URL", help="History store (SQLAlchemy URL).")]
+Engine = Annotated[Literal["local", "spark"], typer.Option(help="spark: on the machines of SPARK_MASTER.")]
+Snapshot = Annotated[
+    str | None, typer.Option(metavar="FOLDER_OR_URL", help="With --engine spark: what regulars export wrote.")
+]
 AsOf = Annotated[str | None, typer.Option(metavar="DATE", help="Inclusive; a bare date is the end of that day.")]
 
 
@@ -201,12 +205,17 @@ def score(
     no_products: Annotated[bool, typer.Option("--no-products", help="The same as -k 0, and quicker.")] = False,
     table: Annotated[str, typer.Option(help="Where a database takes them.")] = "scores",
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one per core.")] = None,
+    engine: Engine = "local",
+    history: Snapshot = None,
     store: StoreUrl = None,
 ) -> None:
     """Write the champion's answers on every customer; a run that was killed goes on where it was."""
+    settings, products = _settings(store), 0 if no_products else k
+    if engine == "spark":
+        _score_on_spark(settings, out, history, as_of=as_of, since=since, k=products)
+        return
     from service.batch import score as run
 
-    settings = _settings(store)
     with showing() as tell:
         done = run(
             _open(settings),
@@ -214,7 +223,7 @@ def score(
             out,
             as_of=as_of,
             since=since,
-            k=0 if no_products else k,
+            k=products,
             table=table,
             workers=workers,
             progress=lambda scored, customers: tell("customers scored", scored, customers),
@@ -296,6 +305,13 @@ def revoke_key(key: Annotated[str, typer.Argument(metavar="ID")], store: StoreUr
     if not revoke(_open(_settings(store)), key):
         raise BadInput("there is no key with this id; regulars keys list shows them")
     _say("revoked")
+
+
+def _score_on_spark(settings: Settings, out: str, history: str | None, **asked: Any) -> None:
+    from service.spark import score as run
+
+    done = run(lambda: _open(settings), settings, out, history=history, **asked)
+    _say(f"{done.rows:,} customers scored by release {done.release} into {done.out} in {done.seconds:.1f} s")
 
 
 def _settings(store: str | None, **given: Any) -> Settings:

@@ -8,17 +8,21 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from histories.errors import BadInput
+from histories.export import write
 from histories.history import History
 from histories.snapshot import Allowed, shop_of, unpack
+from histories.store import Store
 
 if TYPE_CHECKING:
     from pyspark import Broadcast
@@ -33,8 +37,18 @@ Function = Callable[[History, Allowed], pa.Table]
 def session(master: str = "") -> Iterator[SparkSession]:
     """A Spark session, ended on leaving; without a master the one that Spark itself is configured with, or local[*].
 
-    Raises BadInput where PySpark or Java is missing, or the master cannot be reached.
+    Raises BadInput where PySpark or Java is missing, or Spark does not start.
     """
+    with warnings.catch_warnings():  # PySpark warns of pandas 3, which plays no part here: all is Arrow
+        warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
+        spark = _start(master)
+        try:
+            yield spark
+        finally:
+            spark.stop()
+
+
+def _start(master: str) -> SparkSession:
     try:
         from pyspark.sql import SparkSession
     except ImportError:
@@ -43,13 +57,28 @@ def session(master: str = "") -> Iterator[SparkSession]:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName("regulars").config(map=_configuration())
     try:
-        spark = (builder.master(master) if master else builder).getOrCreate()
+        return (builder.master(master) if master else builder).getOrCreate()
     except Exception as error:  # noqa: BLE001 - py4j, Spark and the JVM's launcher each have their own
         raise BadInput(f"Spark did not start with master {master or 'local[*]'}: {_first_line(error)}") from None
-    try:
-        yield spark
-    finally:
-        spark.stop()
+
+
+@contextmanager
+def histories(spark: SparkSession, store: Callable[[], Store], url: str | None) -> Iterator[Histories]:
+    """Those of a snapshot, else those of the store, by a snapshot on this machine that is gone afterwards.
+
+    Raises BadInput where Spark runs on other machines, which could not see that.
+    """
+    if url:
+        yield Histories(spark, url)
+        return
+    master = str(spark.sparkContext.master)
+    if not master.startswith("local"):
+        raise BadInput(
+            f"--history is needed with {master}: a snapshot (regulars export) that all its machines can read"
+        )
+    with tempfile.TemporaryDirectory(prefix="regulars-") as folder:
+        write(store(), f"{folder}/snapshot")
+        yield Histories(spark, f"{folder}/snapshot")
 
 
 class Histories:
@@ -61,24 +90,35 @@ class Histories:
         self._rows = _read(url, lambda: spark.read.parquet(f"{url}/histories"))
         card = _read(url, lambda: spark.read.text(f"{url}/shop.json", wholetext=True).collect()[0][0])
         self.shop = shop_of(card, spark.read.parquet(f"{url}/products").coalesce(1).toArrow())
-        self._shared = spark.sparkContext.broadcast(self.shop)
+        self._shop = spark.sparkContext.broadcast(self.shop)
 
     def map(self, function: Function, schema: pa.Schema) -> DataFrame:
         """What the function, importable on the executors, makes of every few customers, as one table of `schema`."""
         from pyspark.sql.pandas.types import from_arrow_schema
 
-        shared = self._shared
+        shop = self._shop
 
         def over(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             for batch in batches:
-                yield from function(*unpack(batch, shared.value)).cast(schema).to_batches()
+                yield from function(*unpack(batch, shop.value)).cast(schema).to_batches()
 
-        with warnings.catch_warnings():  # it warns of pandas 3, which plays no part in mapInArrow
-            warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
-            return self._rows.mapInArrow(over, from_arrow_schema(schema))
+        return self._rows.mapInArrow(over, from_arrow_schema(schema))
+
+    def first(self, customers: int) -> History:
+        """Some customers, in this process."""
+        return unpack(self._rows.limit(customers).toArrow(), self.shop)[0]
+
+    def learned_since(self, instant: int) -> Histories:
+        """Only those of whom a line or an event was recorded at or after an instant (us)."""
+        from pyspark.sql import functions as F
+
+        news = [F.exists(f"{table}_recorded_at", lambda at: at >= instant) for table in ("lines", "events")]
+        changed = copy(self)
+        changed._rows = self._rows.filter(news[0] | news[1])
+        return changed
 
 
-def share(spark: SparkSession, files: Path) -> Broadcast[dict[str, bytes]]:
+def shared(spark: SparkSession, files: Path) -> Broadcast[dict[str, bytes]]:
     """The plain files of a folder, sent to every executor once."""
     found = {str(path.relative_to(files)): path.read_bytes() for path in sorted(files.rglob("*")) if path.is_file()}
     return spark.sparkContext.broadcast(found)
@@ -96,6 +136,7 @@ def _configuration() -> dict[str, Any]:
     return {
         "spark.sql.execution.arrow.maxRecordsPerBatch": BATCH,
         "spark.sql.session.timeZone": "UTC",
+        "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         "spark.ui.showConsoleProgress": str(sys.stderr.isatty()).lower(),
     }
 

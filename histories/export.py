@@ -12,9 +12,10 @@ import pyarrow.fs
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from histories.columns import PURPOSES
 from histories.errors import BadInput
 from histories.history import History
-from histories.snapshot import PURPOSES, pack, products
+from histories.snapshot import pack, products
 from histories.store import Store
 
 CHUNK: Final = 4_000  # customers in memory, and in a row group

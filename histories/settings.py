@@ -25,6 +25,9 @@ class Settings(BaseSettings):
     tracking_uri: str = Field(
         "sqlite:///mlruns/mlflow.db", validation_alias="MLFLOW_TRACKING_URI", description="MLflow's database or server"
     )
+    spark_master: str = Field(
+        "", validation_alias="SPARK_MASTER", description="of --engine spark; else as Spark is configured, or local[*]"
+    )
     registry_poll_seconds: float = Field(3.0, gt=0, description="between two looks of a service at the registry")
     deadline_ms: float = Field(
         100.0, gt=0, description="of a prediction, from its arrival; what would take longer is a fallback"

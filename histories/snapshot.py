@@ -18,10 +18,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from histories.columns import PURPOSES
 from histories.history import Catalog, Events, History, Lines
 from histories.reading import attribute_arrays
 
-PURPOSES: Final = ("prediction", "recommendation", "training")
 Table = TypeVar("Table", Lines, Events)
 Allowed = Mapping[str, NDArray[np.bool_]]  # by purpose: who allows it
 

@@ -8,8 +8,11 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+import numpy as np
+
 from features.customers import warm_up
 from histories.history import History
+from histories.selection import of_customers
 from histories.store import Store
 from service.clock import wall
 from service.predictor import PARTS, Ask, Moment, Parts, answer, unread
@@ -40,6 +43,12 @@ def trial(store: Store, budget: float = math.inf) -> Callable[[Release], None]:
             raise Refused(f"an answer takes {seconds * 1e3:.0f} ms, more than the {budget * 1e3:.0f} ms allowed")
 
     return attempt
+
+
+def try_on(release: Release, history: History) -> None:
+    """That what it answers on these customers can be served, wherever they come from; raises Refused."""
+    for customer in range(len(history)):
+        _check(_answer(release, of_customers(history, np.array([customer])), Ask()))
 
 
 def _known(store: Store) -> list[History]:

@@ -11,11 +11,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from histories.columns import PURPOSES
 from histories.errors import BadInput
 from histories.export import allowed_by, write
 from histories.history import History
 from histories.settings import Settings
-from histories.snapshot import PURPOSES, SCHEMA, pack, shop_of, unpack
+from histories.snapshot import SCHEMA, pack, shop_of, unpack
 from histories.store import Store
 from tests.shops import toy_history
 

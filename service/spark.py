@@ -1,0 +1,107 @@
+"""Batch scoring on Spark: the table of scores that one machine makes, on as many as there are."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from engines.spark import histories, lay_out, session, shared
+from features.customers import warm_up
+from histories.clock import parse_as_of
+from histories.errors import BadInput
+from histories.history import History
+from histories.settings import Settings
+from histories.snapshot import Allowed, Shop
+from histories.store import Store
+from service.clock import Clock
+from service.predictor import Moment
+from service.registry import bring_champion
+from service.release import Release
+from service.scoring import SCHEMA, score_table
+from service.shelf import Shelf
+from service.trial import try_on
+
+if TYPE_CHECKING:
+    from pyspark import Broadcast
+
+_TRIED = 20  # customers
+
+
+@dataclass(frozen=True)
+class Scored:
+    out: str
+    customers: int
+    release: str
+    moment: Moment
+    seconds: float
+
+
+def score(
+    store: Callable[[], Store],
+    settings: Settings,
+    out: str,
+    *,
+    history: str | None = None,
+    as_of: str | None = None,
+    since: str | None = None,
+    k: int = 10,
+) -> Scored:
+    """Score everybody, or those of whom something was learned since a date, into a new folder of Parquet files.
+
+    `history` is the URL of a snapshot; without it one of the store is made. Raises BadInput, or Refused by the trial.
+    """
+    began = time.perf_counter()
+    if Path(out).suffix.lower() in (".csv", ".db") or out.startswith(("postgresql", "sqlite")):
+        raise BadInput(f"{out}: --engine spark writes a folder of Parquet files; name a new one")
+    release = _champion(settings)
+    warm_up()  # what is compiled here, the executors of this machine need only load
+    with session(settings.spark_master) as spark, histories(spark, store, history) as everybody:
+        moment = _moment(everybody.shop, settings, as_of)
+        try_on(Release.load(release), everybody.first(_TRIED))
+        files = shared(spark, release)
+        who = everybody if since is None else everybody.learned_since(_instant(since, everybody.shop, "since"))
+        who.map(partial(_scores, files, moment, k), SCHEMA).write.parquet(out)
+        customers = spark.read.parquet(out).count()
+    return Scored(out, customers, release.name, moment, time.perf_counter() - began)
+
+
+def _champion(settings: Settings) -> Path:
+    """The folder of the promoted release. Raises BadInput without one."""
+    shelf = Shelf.of(settings)
+    named = bring_champion(settings, shelf)
+    if named is None:
+        raise BadInput(f"{shelf.said()['waiting']}: train and promote first")
+    return shelf.path(named)
+
+
+def _scores(files: Broadcast[dict[str, bytes]], moment: Moment, k: int, history: History, allowed: Allowed) -> pa.Table:
+    """Runs on the executors."""
+    return score_table(history, allowed, _release(files), moment, k)
+
+
+@cache
+def _release(files: Broadcast[dict[str, bytes]]) -> Release:
+    """Loaded once in each Python worker, in which a broadcast is one object."""
+    with tempfile.TemporaryDirectory() as folder:
+        lay_out(files.value, Path(folder))
+        return Release.load(Path(folder))
+
+
+def _moment(shop: Shop, settings: Settings, as_of: str | None) -> Moment:
+    if as_of is not None:
+        return Moment(_instant(as_of, shop, "as_of"), live=False)
+    return Moment(Clock(settings.clock, shop.zone).instant(shop.imported[1] if shop.imported else None), live=True)
+
+
+def _instant(text: str, shop: Shop, name: str) -> int:
+    try:
+        return parse_as_of(text, shop.zone)
+    except (ValueError, OverflowError):
+        raise BadInput(f"{name} must be a date (2011-09-10) or an ISO 8601 time (2011-09-10T22:59:59Z)") from None
