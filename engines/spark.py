@@ -10,27 +10,34 @@ import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from copy import copy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
 from histories.errors import BadInput
 from histories.export import write
 from histories.history import History
-from histories.snapshot import Allowed, shop_of, unpack
+from histories.snapshot import shop_of, unpack
 from histories.store import Store
 
 if TYPE_CHECKING:
-    from pyspark import Broadcast
     from pyspark.sql import DataFrame, SparkSession
 
 BATCH = 2_000  # customers in one call of the function
 
-Function = Callable[[History, Allowed], pa.Table]
+
+class Shared(Hashable, Protocol):
+    """Files by name, as every executor has them (a broadcast of Spark's): one object for the life of a worker."""
+
+    @property
+    def value(self) -> dict[str, bytes]: ...
+
+
+Function = Callable[[History], pa.Table]
 
 
 @contextmanager
@@ -100,13 +107,13 @@ class Histories:
 
         def over(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             for batch in batches:
-                yield from function(*unpack(batch, shop.value)).cast(schema).to_batches()
+                yield from function(unpack(batch, shop.value)).cast(schema).to_batches()
 
         return self._rows.mapInArrow(over, from_arrow_schema(schema))
 
     def first(self, customers: int) -> History:
         """Some customers, in this process."""
-        return unpack(self._rows.limit(customers).toArrow(), self.shop)[0]
+        return unpack(self._rows.limit(customers).toArrow(), self.shop)
 
     def learned_since(self, instant: int) -> Histories:
         """Only those of whom a line or an event was recorded at or after an instant (us)."""
@@ -118,10 +125,11 @@ class Histories:
         return changed
 
 
-def shared(spark: SparkSession, files: Path) -> Broadcast[dict[str, bytes]]:
+def shared(spark: SparkSession, files: Path) -> Shared:
     """The plain files of a folder, sent to every executor once."""
     found = {str(path.relative_to(files)): path.read_bytes() for path in sorted(files.rglob("*")) if path.is_file()}
-    return spark.sparkContext.broadcast(found)
+    sent: Shared = spark.sparkContext.broadcast(found)
+    return sent
 
 
 def lay_out(files: dict[str, bytes], folder: Path) -> None:

@@ -6,13 +6,10 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.fs
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
-from histories.columns import PURPOSES
 from histories.errors import BadInput
 from histories.history import History
 from histories.snapshot import pack, products
@@ -69,18 +66,12 @@ def _files(store: Store, chunk: int) -> Iterator[pa.Table]:
     """What goes into one file at a time."""
     tables: list[pa.Table] = []
     for history in store.chunks(chunk):
-        tables.append(pack(history, allowed_by(store, history)))
+        tables.append(pack(history))
         if len(tables) == _PER_FILE:
             yield pa.concat_tables(tables)
             tables = []
     if tables:
         yield pa.concat_tables(tables)
-
-
-def allowed_by(store: Store, history: History) -> dict[str, NDArray[np.bool_]]:
-    """By purpose, which customers of a history allow it."""
-    said = [store.consent(customer) for customer in history.customer_id]
-    return {purpose: np.array([each[purpose] for each in said], dtype=bool) for purpose in PURPOSES}
 
 
 def _card(store: Store, history: History, customers: int) -> dict[str, Any]:

@@ -16,14 +16,12 @@ from typing import Any, Final, TypeVar, get_type_hints
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from histories.columns import PURPOSES
 from histories.history import Catalog, Events, History, Lines
 from histories.reading import attribute_arrays
 
 Table = TypeVar("Table", Lines, Events)
-Allowed = Mapping[str, NDArray[np.bool_]]  # by purpose: who allows it
 
 
 def _dtypes(table: type[Lines] | type[Events]) -> dict[str, np.dtype]:
@@ -62,10 +60,10 @@ class Shop:
     digest: str  # of the store
 
 
-def pack(history: History, allowed: Allowed) -> pa.Table:
+def pack(history: History) -> pa.Table:
     """The rows of SCHEMA, one per customer in the order of the history."""
     columns: dict[str, pa.Array] = {"customer_id": pa.array(history.customer_id, pa.string())}
-    columns |= {f"allows_{purpose}": pa.array(allowed[purpose]) for purpose in PURPOSES}
+    columns |= {f"allows_{purpose}": pa.array(history.consent[purpose]) for purpose in PURPOSES}
     columns["attributes"] = pa.array(_attribute_texts(history), pa.string())
     for prefix, table in (("lines", history.lines), ("events", history.events)):
         offsets = pa.array(table.offsets.astype(np.int32))
@@ -74,10 +72,10 @@ def pack(history: History, allowed: Allowed) -> pa.Table:
     return pa.table(columns, schema=SCHEMA)
 
 
-def unpack(rows: pa.RecordBatch | pa.Table, shop: Shop) -> tuple[History, dict[str, NDArray[np.bool_]]]:
-    """The history of these rows, equal to what was packed, and who of them allows what."""
+def unpack(rows: pa.RecordBatch | pa.Table, shop: Shop) -> History:
+    """The history of these rows, equal to what was packed."""
     column = {name: _whole(rows[name]) for name in SCHEMA.names}
-    history = History(
+    return History(
         customer_id=column["customer_id"].to_numpy(zero_copy_only=False).astype(object),
         lines=_unlisted(Lines, "lines", column),
         events=_unlisted(Events, "events", column),
@@ -85,8 +83,8 @@ def unpack(rows: pa.RecordBatch | pa.Table, shop: Shop) -> tuple[History, dict[s
         catalog=shop.catalog,
         channels=shop.channels,
         zone=shop.zone,
+        consent={each: column[f"allows_{each}"].to_numpy(zero_copy_only=False) for each in PURPOSES},
     )
-    return history, {each: column[f"allows_{each}"].to_numpy(zero_copy_only=False) for each in PURPOSES}
 
 
 def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:

@@ -8,17 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from engines.spark import histories, lay_out, session, shared
+from engines.spark import Shared, histories, lay_out, session, shared
 from features.customers import warm_up
 from histories.clock import parse_as_of
 from histories.errors import BadInput
 from histories.history import History
 from histories.settings import Settings
-from histories.snapshot import Allowed, Shop
+from histories.snapshot import Shop
 from histories.store import Store
 from service.clock import Clock
 from service.predictor import Moment
@@ -27,9 +26,6 @@ from service.release import Release
 from service.scoring import SCHEMA, score_table
 from service.shelf import Shelf
 from service.trial import try_on
-
-if TYPE_CHECKING:
-    from pyspark import Broadcast
 
 _TRIED = 20  # customers
 
@@ -81,14 +77,14 @@ def _champion(settings: Settings) -> Path:
     return shelf.path(named)
 
 
-def _scores(files: Broadcast[dict[str, bytes]], moment: Moment, k: int, history: History, allowed: Allowed) -> pa.Table:
+def _scores(files: Shared, moment: Moment, k: int, history: History) -> pa.Table:
     """Runs on the executors."""
-    return score_table(history, allowed, _release(files), moment, k)
+    return score_table(history, history.consent, _release(files), moment, k)
 
 
 @cache
-def _release(files: Broadcast[dict[str, bytes]]) -> Release:
-    """Loaded once in each Python worker, in which a broadcast is one object."""
+def _release(files: Shared) -> Release:
+    """Loaded once in each Python worker, in which what is shared is one object."""
     with tempfile.TemporaryDirectory() as folder:
         lay_out(files.value, Path(folder))
         return Release.load(Path(folder))

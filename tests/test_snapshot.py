@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 
 from histories.columns import PURPOSES
 from histories.errors import BadInput
-from histories.export import allowed_by, write
+from histories.export import write
 from histories.history import History
 from histories.settings import Settings
 from histories.snapshot import SCHEMA, pack, shop_of, unpack
@@ -30,7 +30,7 @@ def same(one: Any, other: Any) -> None:
             np.testing.assert_array_equal(a, b, err_msg=field.name)
         elif hasattr(a, "__dataclass_fields__"):
             same(a, b)
-        elif field.name == "attributes":
+        elif field.name in ("attributes", "consent"):
             assert list(a) == list(b)
             for name in a:
                 np.testing.assert_array_equal(a[name], b[name], err_msg=name)
@@ -46,14 +46,9 @@ def test_the_whole_store_comes_back(toy_store: Store, tmp_path: Path) -> None:
     assert rows.schema.names == SCHEMA.names
     card = Path(url, "shop.json").read_text()
     shop = shop_of(card, pq.read_table(f"{url}/products"))
-    history, allowed = unpack(rows, shop)
     everybody = toy_store.history()
-    same(history, everybody)
-    expected = allowed_by(toy_store, everybody)
-    assert {name: values.tolist() for name, values in allowed.items()} == {
-        name: values.tolist() for name, values in expected.items()
-    }
-    assert not all(values.all() for values in expected.values())  # some of the simulated say no
+    same(unpack(rows, shop), everybody)
+    assert not all(values.all() for values in everybody.consent.values())  # some of the simulated say no
     assert (shop.customers, shop.span, shop.digest) == (len(everybody), toy_store.span(), toy_store.digest())
 
 
@@ -61,9 +56,9 @@ def test_some_rows_are_some_customers(toy_store: Store, tmp_path: Path) -> None:
     everybody = toy_store.history()
     write(toy_store, f"{tmp_path}/s")
     shop = shop_of(Path(tmp_path, "s/shop.json").read_text(), pq.read_table(tmp_path / "s/products"))
-    rows = pack(everybody, allowed_by(toy_store, everybody))
+    rows = pack(everybody)
     (batch,) = rows.slice(17, 5).combine_chunks().to_batches()
-    some, _ = unpack(batch, shop)
+    some = unpack(batch, shop)
     assert some.customer_id.tolist() == everybody.customer_id[17:22].tolist()
     begin, end = everybody.lines.offsets[[17, 22]]
     np.testing.assert_array_equal(some.lines.amount, everybody.lines.amount[begin:end])
@@ -74,7 +69,8 @@ def test_attributes_of_both_kinds() -> None:
         [{"customer_id": name, "occurred_at": "2024-01-02"} for name in "abc"],
         attributes={"age": [31.0, np.nan, 0.1 + 0.2], "plan": np.array(["x", None, ""], dtype=object)},  # type: ignore[dict-item]
     )
-    texts = pack(history, dict.fromkeys(PURPOSES, np.ones(3, dtype=bool)))["attributes"].to_pylist()
+    consented = replace(history, consent={purpose: np.ones(3, dtype=bool) for purpose in PURPOSES})
+    texts = pack(consented)["attributes"].to_pylist()
     assert [json.loads(text) for text in texts] == [{"age": 31.0, "plan": "x"}, {}, {"age": 0.1 + 0.2, "plan": ""}]
 
 
