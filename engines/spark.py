@@ -140,6 +140,14 @@ def lay_out(files: dict[str, bytes], folder: Path) -> None:
         path.write_bytes(content)
 
 
+def write_day(rows: DataFrame, folder: str, day: str) -> None:
+    """Into folder/day=YYYY-MM-DD, in place of what is there; other days stay."""
+    from pyspark.sql import functions as F
+
+    dated = rows.withColumn("day", F.lit(day)).write.partitionBy("day")
+    dated.mode("overwrite").option("partitionOverwriteMode", "dynamic").parquet(folder)
+
+
 def _configuration() -> dict[str, Any]:
     return {
         "spark.sql.execution.arrow.maxRecordsPerBatch": BATCH,

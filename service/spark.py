@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from engines.spark import Shared, histories, lay_out, session, shared
+from engines.spark import Shared, histories, lay_out, session, shared, write_day
 from features.customers import warm_up
-from histories.clock import parse_as_of
+from histories.clock import parse_as_of, to_text
 from histories.errors import BadInput
 from histories.history import History
 from histories.settings import Settings
@@ -32,8 +32,8 @@ _TRIED = 20  # customers
 
 @dataclass(frozen=True)
 class Scored:
-    out: str
-    customers: int
+    out: str  # the day's folder
+    rows: int
     release: str
     moment: Moment
     seconds: float
@@ -49,13 +49,14 @@ def score(
     since: str | None = None,
     k: int = 10,
 ) -> Scored:
-    """Score everybody, or those of whom something was learned since a date, into a new folder of Parquet files.
+    """Score everybody, or those of whom something was learned since a date, into OUT/day=YYYY-MM-DD/*.parquet.
 
+    The last run of a day stands for it, as with the folders of one machine; Spark shows its files when all are there.
     `history` is the URL of a snapshot; without it one of the store is made. Raises BadInput, or Refused by the trial.
     """
     began = time.perf_counter()
-    if Path(out).suffix.lower() in (".csv", ".db") or out.startswith(("postgresql", "sqlite")):
-        raise BadInput(f"{out}: --engine spark writes a folder of Parquet files; name a new one")
+    if not out.endswith("/") or out.startswith(("postgresql", "sqlite")):
+        raise BadInput(f"{out}: --engine spark writes folders of Parquet files; name one that ends in /")
     release = _champion(settings)
     warm_up()  # what is compiled here, the executors of this machine need only load
     with session(settings.spark_master) as spark, histories(spark, store, history) as everybody:
@@ -63,9 +64,10 @@ def score(
         try_on(Release.load(release), everybody.first(_TRIED))
         files = shared(spark, release)
         who = everybody if since is None else everybody.learned_since(_instant(since, everybody.shop, "since"))
-        who.map(partial(_scores, files, moment, k), SCHEMA).write.parquet(out)
-        customers = spark.read.parquet(out).count()
-    return Scored(out, customers, release.name, moment, time.perf_counter() - began)
+        day = to_text(moment.as_of)[:10]
+        write_day(who.map(partial(_scores, files, moment, k), SCHEMA), out, day)
+        rows = spark.read.parquet(f"{out}day={day}").count()
+    return Scored(f"{out}day={day}", rows, release.name, moment, time.perf_counter() - began)
 
 
 def _champion(settings: Settings) -> Path:
@@ -79,7 +81,7 @@ def _champion(settings: Settings) -> Path:
 
 def _scores(files: Shared, moment: Moment, k: int, history: History) -> pa.Table:
     """Runs on the executors."""
-    return score_table(history, history.consent, _release(files), moment, k)
+    return score_table(history, _release(files), moment, k)
 
 
 @cache

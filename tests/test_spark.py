@@ -47,9 +47,9 @@ def test_the_engine_is_imported_by_those_who_ask_for_it() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
 
 
-@pytest.mark.parametrize("out", ["scores.csv", "postgresql://me@host/shop"])
+@pytest.mark.parametrize("out", ["scores.csv", "scores.parquet", "postgresql://me@host/shop/"])
 def test_it_writes_folders_of_parquet_only(out: str) -> None:
-    with pytest.raises(BadInput, match="--engine spark writes a folder of Parquet files"):
+    with pytest.raises(BadInput, match="--engine spark writes folders of Parquet files"):
         spark.score(lambda: pytest.fail("nothing needs to be opened"), Settings(), out)
 
 
@@ -104,11 +104,14 @@ def test_spark_scores_as_one_machine_does(trained: Trained, tmp_path: Path) -> N
     write(Store.open(settings.store, settings), f"{tmp_path}/snapshot", chunk=20)
     regulars(settings, "score", "--out", f"{tmp_path}/local.parquet", "--as-of", AS_OF)
     said = regulars(
-        settings, "score", "--engine", "spark", "--history", f"{tmp_path}/snapshot", "--out", f"{tmp_path}/spark",
+        settings, "score", "--engine", "spark", "--history", f"{tmp_path}/snapshot", "--out", f"{tmp_path}/spark/",
         "--as-of", AS_OF,
     )  # fmt: skip
     assert "customers scored by release" in said
-    ours, theirs = pq.read_table(tmp_path / "local.parquet"), pq.read_table(tmp_path / "spark")
+    ours, theirs = (
+        pq.read_table(tmp_path / "local.parquet"),
+        pq.read_table(tmp_path / "spark/day=2025-11-15", partitioning=None),
+    )
     worst = differences(ours, theirs.sort_by("customer_id"))
     assert {"churn_probability", "expected_spend", "product_scores"} <= set(worst)
     assert max(worst.values()) <= 1e-9, worst
