@@ -247,6 +247,31 @@ def export(
 
 
 @app.command()
+def outcomes(
+    scores: Annotated[
+        list[str] | None, typer.Option(metavar="FILE", help="Past scores; may be repeated. Those on record.")
+    ] = None,
+    plots: Annotated[Path | None, typer.Option(metavar="DIR", file_okay=False, help="Pictures, as PNG.")] = None,
+    store: StoreUrl = None,
+) -> None:
+    """Set past scores against what has happened since, and look for drift; exit code 3 where something is off."""
+    from histories.errors import Refused
+    from histories.locks import held
+    from training import outcome_report
+    from training.outcomes import outcomes as run
+    from training.tracking import Tracker
+
+    settings = _settings(store)
+    opened, tracker = _open(settings), Tracker(settings.tracking_uri)
+    with held(opened.engine, "data", "outcomes", shared=True):
+        found = run(opened, tracker, scores or ())
+    outcome_report.keep(found, tracker, plots)
+    _say(outcome_report.text(found))
+    if found.alarms:
+        raise Refused("; ".join(found.alarms))
+
+
+@app.command()
 def retain(
     days: Annotated[int, typer.Option(min=1, help="Lines and events older than this are deleted.")],
     store: StoreUrl = None,

@@ -25,6 +25,7 @@ COMMANDS = {
     "serve": {"--port", "--workers", "--clock", "--store"},
     "score": {"--out", "--as-of", "--since", "--store"},
     "export": {"--out", "--store"},
+    "outcomes": {"--scores", "--plots", "--store"},
     "retain": {"--days", "--store"},
     "erase": {"--store"},
     "keys add": {"--store"},

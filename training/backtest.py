@@ -55,7 +55,7 @@ def hold_out(history: History, as_of: int, horizon_days: int, *, net: bool = Fal
     if len(present) > _MOST_CUSTOMERS:
         present = np.sort(np.random.default_rng(_SEED).choice(present, _MOST_CUSTOMERS, replace=False))
     part = of_customers(history, present)
-    baskets = _next_baskets(part, cut, horizon_days)
+    baskets = next_baskets(part, cut, horizon_days)
     came = labels(part, cut, horizon_days, net=net)
     days = np.where(came.next_day <= horizon_days, came.next_day, np.nan)
     truth = Truth(
@@ -76,7 +76,8 @@ def _purchases_until(history: History, as_of: int) -> NDArray[np.int64]:
     return np.asarray(running[lines.offsets[1:]] - running[lines.offsets[:-1]])
 
 
-def _next_baskets(history: History, cut: int, horizon_days: int) -> list[NDArray[np.int32]]:
+def next_baskets(history: History, cut: int, horizon_days: int) -> list[NDArray[np.int32]]:
+    """Per customer: products of the first purchase day of the horizon; may be empty."""
     lines, cut_day = history.lines, local_day(cut, history.zone)
     late = (lines.local_day > cut_day) & (lines.local_day <= cut_day + horizon_days)
     bought = late & (lines.kind == PURCHASE) & (lines.voided_at == NEVER)

@@ -70,18 +70,19 @@ def beside(
     if tags.get("as_of", "9") > cut and tags.get("judge_cut", "9") > cut:
         return None, f"it has seen what came after {cut}"
     try:
-        return recipe.answers(_fetch(tracker, champion, scratch, whole=tags["as_of"] <= cut), holdout), ""
+        return recipe.answers(fetch(tracker, champion, scratch, whole=tags["as_of"] <= cut), holdout), ""
     except (OSError, ValueError, KeyError) as problem:
         return None, str(problem)
 
 
-def _fetch(tracker: Tracker, champion: Release, scratch: Path, *, whole: bool) -> Fitted:
+def fetch(tracker: Tracker, release: Release, scratch: Path, *, whole: bool = True) -> Fitted:
+    """A release's models: those registered, or those that its run fitted without the last horizon."""
     folder = scratch / "champion"
     folder.mkdir()
     if not whole:
-        return Fitted.load(tracker.download(champion, "judge", folder))
+        return Fitted.load(tracker.download(release, "judge", folder))
     for name in MODELS:
-        tracker.download_model(champion, name, folder / name)
+        tracker.download_model(release, name, folder / name)
     return Fitted.load(folder)
 
 

@@ -52,7 +52,7 @@ def calibration(truth: Truth, methods: Mapping[str, Answers]) -> Figure:
     below.hist(methods[OURS]["churn"], bins=40, range=(0, 1), color=_OURS)
     top.set(ylabel="share that did not order", xlim=(0, 1), ylim=(0, 1))
     below.set(xlabel=f"forecast probability of no order in {truth.horizon_days} days", ylabel="customers")
-    _titled(top, f"Churn calibration, {len(truth):,} customers in 10 bins of equal size")
+    titled(top, f"Churn calibration, {len(truth):,} customers in 10 bins of equal size")
     top.legend(loc="upper left", frameon=False)
     return figure
 
@@ -62,9 +62,9 @@ def gain(truth: Truth, methods: Mapping[str, Answers]) -> Figure:
     figure = Figure(figsize=(10, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     _gain_curves(left, truth.lost, {n: a.get("churn_rank", a["churn"]) for n, a in methods.items() if "churn" in a})
-    _titled(left, "Lost customers reached, most likely lost first")
+    titled(left, "Lost customers reached, most likely lost first")
     _gain_curves(right, truth.spend, {n: a["mean"] for n, a in methods.items() if "mean" in a})
-    _titled(right, f"Spend of the next {truth.horizon_days} days reached, most valuable first")
+    titled(right, f"Spend of the next {truth.horizon_days} days reached, most valuable first")
     left.set_ylabel("share reached")
     return figure
 
@@ -106,7 +106,7 @@ def value_by_decile(truth: Truth, methods: Mapping[str, Answers]) -> Figure:
     axes.set_ylim(0, 2 * axes.get_ylim()[1])
     axes.set(xlabel=f"tenth of the customers by {OURS}' forecast, most valuable first")
     axes.set(ylabel=f"mean spend in {truth.horizon_days} days\n(shop currency, log scale)")
-    _titled(axes, f"Customer value by decile of the forecast, {len(truth):,} customers")
+    titled(axes, f"Customer value by decile of the forecast, {len(truth):,} customers")
     axes.legend(loc="upper right", frameon=False)
     return figure
 
@@ -121,7 +121,7 @@ def next_purchase(scores: Scores) -> Figure:
         axes.bar_label(heights, fmt="%.3f", fontsize=8)
         axes.tick_params(axis="x", rotation=30, labelsize=8)
         axes.margins(y=0.12)
-        _titled(axes, metric)
+        titled(axes, metric)
     figure.suptitle("Next purchase: products (next basket) and date (order of the customers)", fontsize=11)
     return figure
 
@@ -133,7 +133,7 @@ def bars(model: str, shares: Sequence[tuple[str, float]]) -> Figure:
     axes.barh([name for name, _ in top], [share for _, share in top], color=_OURS)
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     axes.set_xlabel("share of the model's gain")
-    _titled(axes, f"{model}: what the model looks at ({len(top)} of {len(shares)} features)")
+    titled(axes, f"{model}: what the model looks at ({len(top)} of {len(shares)} features)")
     return figure
 
 
@@ -153,12 +153,12 @@ def segment_sizes(segments: Sequence[Segment]) -> Figure:
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     axes.margins(x=0.18)
     axes.invert_yaxis()
-    _titled(axes, "Segments: size, spend, expected spend in the horizon")
+    titled(axes, "Segments: size, spend, expected spend in the horizon")
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return figure
 
 
-def _titled(axes: Axes, title: str) -> None:
+def titled(axes: Axes, title: str) -> None:
     axes.set_title(title, fontsize=11, loc="left")
     _plain(axes)
 

@@ -6,6 +6,8 @@ One run is one release. What a run holds:
     metrics           <model>/<metric> ours; baseline/<model>/<metric>/<method> what stands beside it
     features.json     names of the feature columns, in order
     scores.json       the whole table; verdict.json the promotion verdict; plots/*.png
+    reference.json    histograms of features and scores of the customers at as_of, for drift
+    outcomes/<day>/   what `regulars outcomes` found later, with metrics outcomes/... and drift/... of that day's step
     judge/<model>/    the models fitted without the last horizon: a later run judges its challenger beside them
 
 Four registered models (MODELS), one version each per release, all tagged release=<YYYY-MM-DD-6hex>. A version's
@@ -18,6 +20,7 @@ Whoever serves switches only when the four champions carry the same release, so 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -160,6 +163,23 @@ class Tracker:
     def download(self, release: Release, artifact: str, into: Path) -> Path:
         """Copy an artifact (file or folder) of the release's run into a folder of ours."""
         return Path(self.client.download_artifacts(release.run_id, artifact, str(into)))
+
+    def add(
+        self, release: Release, metrics: Mapping[str, float], figures: Mapping[str, Figure], folder: str, step: int
+    ) -> None:
+        """What was learned of a release after its run had ended: metrics of a step, and figures in a folder.
+
+        The same again is not added again.
+        """
+        known = {name: float(value) for name, value in metrics.items() if np.isfinite(value)}
+        digest = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:12]
+        if release.tags.get(f"added.{folder}") == digest:
+            return
+        for name, value in known.items():
+            self.client.log_metric(release.run_id, name, value, step=step)
+        for name, figure in figures.items():
+            self.client.log_figure(release.run_id, figure, f"{folder}/{name}.png", save_kwargs={"dpi": 110})
+        self.client.set_tag(release.run_id, f"added.{folder}", digest)
 
     def download_model(self, release: Release, model: str, into: Path) -> None:
         """Copy the plain files of one registered model of the release into a new folder."""

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from numpy.typing import NDArray
+
 from histories.clock import to_text
 from histories.errors import BadInput
 from histories.history import PURCHASE, History
@@ -18,7 +20,7 @@ from histories.settings import Settings
 from histories.store import Store
 from models.frame import Frame
 from models.mlflow_loader import example
-from training import judge, plots, recipe, report
+from training import drift, judge, plots, recipe, report
 from training.backtest import until
 from training.examine import beside, examine
 from training.judge import Scores
@@ -160,9 +162,18 @@ def _log_findings(run: Run, frame: Frame, fitted: recipe.Fitted, scores: Scores,
     run.log_metrics(report.flat(scores))
     run.log_json("features.json", list(frame.names))
     run.log_json("segments.json", fitted.segments.table)
+    run.log_json("reference.json", drift.reference(_population(frame, fitted)))
     run.log_json("scores.json", report.without_nan(scores))
     run.log_json("verdict.json", report.without_nan(verdict.to_json()))
     run.log_text("table.txt", report.table(scores, verdict))
+
+
+def _population(frame: Frame, fitted: recipe.Fitted) -> dict[str, NDArray]:
+    """The customers at as_of as the release sees them."""
+    latest = frame.X[frame.latest]
+    return drift.population(
+        fitted.churn, fitted.customer_value, fitted.segments, latest, frame.names, int(frame.as_of[-1])
+    )
 
 
 def _importance(fitted: recipe.Fitted) -> dict[str, list[tuple[str, float]]]:
