@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
 from histories import writing
+from histories.ahead import ahead
 from histories.clock import from_local
 from histories.incoming import Gate, Rates, floats
 from histories.lines import EventBatch, LineBatch, with_money
@@ -55,12 +56,14 @@ def add_lines(
     tally = Tally()
     wanted = ("order_id", "product_id", "quantity", "unit_price", "amount", "discount", "id")
     total = _good(bench, checked)
-    for rows in _whole_customers(_sorted(bench, checked, wanted, {"channel": "channel"}, rates)):
-        batch = _line_batch(rows, zone)
-        tally.new += writing.insert(connection, LINES, batch.rows())
-        tally.future += writing.note_span(connection, batch.occurred_at, now)
-        _count(tally, batch, zone)
-        tell("storing lines", tally.lines, total)
+    sorted_rows = _whole_customers(_sorted(bench, checked, wanted, {"channel": "channel"}, rates))
+    with writing.many(connection, LINES) as doubles:
+        for batch in ahead(_line_batch(rows, zone) for rows in sorted_rows):
+            tally.new += writing.insert(connection, LINES, batch.rows())
+            tally.future += writing.note_span(connection, batch.occurred_at, now)
+            _count(tally, batch, zone)
+            tell("storing lines", tally.lines, total)
+    tally.new -= doubles.rows
     _describe_products(bench, connection, checked)
     return tally
 
@@ -75,12 +78,14 @@ def add_events(
     tally = Tally()
     total = _good(bench, checked)
     wanted = ("product_id", "value", "id")
-    for rows in _whole_customers(_sorted(bench, checked, wanted, labels, None)):
-        batch = _event_batch(rows, zone)
-        tally.new += writing.insert(connection, EVENTS, batch.rows())
-        tally.future += int((batch.occurred_at > now).sum())
-        tally.lines += len(batch.customer)
-        tell("storing events", tally.lines, total)
+    sorted_rows = _whole_customers(_sorted(bench, checked, wanted, labels, None))
+    with writing.many(connection, EVENTS) as doubles:
+        for batch in ahead(_event_batch(rows, zone) for rows in sorted_rows):
+            tally.new += writing.insert(connection, EVENTS, batch.rows())
+            tally.future += int((batch.occurred_at > now).sum())
+            tally.lines += len(batch.customer)
+            tell("storing events", tally.lines, total)
+    tally.new -= doubles.rows
     return tally
 
 

@@ -38,6 +38,14 @@ class Column:
         return f"nullif(nullif(nullif({cell}, ''), 'nan'), 'NaN')"
 
     @property
+    def said(self) -> str:
+        """Whether there is a value; a number need not be made text to know."""
+        name = quoted(self.name)
+        if self.is_float:
+            return f"({name} IS NOT NULL AND NOT isnan({name}))"
+        return f"{name if self.is_time else self.text} IS NOT NULL"
+
+    @property
     def is_float(self) -> bool:
         return self.type in ("DOUBLE", "FLOAT")
 

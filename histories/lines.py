@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from histories.clock import DAY, local_time
-from histories.identity import line_ids, text_hashes
+from histories.identity import line_ids, text_codes
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -32,7 +33,7 @@ class LineBatch:
     discount: Floats
     given: pa.Array  # ids of the shop, null without one
 
-    def rows(self) -> list[tuple]:
+    def rows(self) -> Iterator[tuple]:
         """Rows of the table `lines`."""
         numbers = (self.quantity, self.amount)
         line_id = line_ids(self.customer, self.occurred_at, (self.order_id, self.product_id), numbers, self.given)
@@ -41,7 +42,7 @@ class LineBatch:
         money = (self.quantity, self.unit_price, self.amount, self.discount)
         lists = [column.tolist() for column in columns]
         lists += [self.order_id.to_pylist(), *(code.tolist() for code in codes), *(m.tolist() for m in money)]
-        return list(zip(*lists, strict=True))
+        return zip(*lists, strict=True)
 
     @property
     def purchases(self) -> NDArray[np.bool_]:
@@ -49,10 +50,9 @@ class LineBatch:
 
     def orders(self, zone: str) -> int:
         """Distinct orders with a purchase; without an order id a shop-local day of a customer is one."""
-        order = text_hashes(self.order_id)
-        day = (local_time(self.occurred_at, zone) // DAY).view(np.uint64)
-        key = np.where(order == 0, day, order) ^ (self.customer.view(np.uint64) << np.uint64(32))
-        return len(np.unique(key[self.purchases]))
+        order = text_codes(self.order_id)
+        key = np.where(order < 0, -1 - local_time(self.occurred_at, zone) // DAY, order)
+        return len(np.unique((self.customer * (1 << 32) + key)[self.purchases]))
 
 
 def with_money(batch: LineBatch) -> LineBatch:
@@ -85,11 +85,11 @@ class EventBatch:
     given: pa.Array
     kind_name: pa.Array
 
-    def rows(self) -> list[tuple]:
+    def rows(self) -> Iterator[tuple]:
         """Rows of the table `events`."""
         texts = (self.kind_name, self.product_id)
         event_id = line_ids(self.customer, self.occurred_at, texts, (self.value,), self.given)
         recorded = np.maximum(self.recorded_at, self.occurred_at)
         codes = (self.kind, self.product, self.channel, self.campaign)
         columns = (self.customer, self.occurred_at, event_id, recorded, *codes, self.value)
-        return list(zip(*(column.tolist() for column in columns), strict=True))
+        return zip(*(column.tolist() for column in columns), strict=True)

@@ -20,6 +20,7 @@ _IDS = {"customer_id", "order_id", "product_id", "id"}
 _NUMBERS = {"quantity", "unit_price", "amount", "discount", "value", "price"}
 _INSTANTS = {"occurred_at", "recorded_at"}
 _FLAGS = {"in_stock", "sellable", *CONSENT_COLUMNS}
+_READ = _INSTANTS | _NUMBERS | _FLAGS  # what may be there and yet not be readable
 _LAST_INSTANT = 4_102_444_800_000_000  # 2100
 
 
@@ -51,7 +52,9 @@ def check_file(
         columns = _mapped(bench, source, chosen, table, now)
         skipped = skipped_lines(bench, table)
         typed, checks = _typed_sql(bench, table, columns, chosen, currencies)
-        bench.execute(f"CREATE TABLE {table} AS SELECT *, {problem_sql(checks)} AS problem FROM ({typed})")
+        said = ", ".join(f"{name}_said" for name in columns if name in _READ)
+        kept = f"* EXCLUDE ({said})" if said else "*"
+        bench.execute(f"CREATE TABLE {table} AS SELECT {kept}, {problem_sql(checks)} AS problem FROM ({typed})")
     except BadInput as error:
         raise BadInput(f"{source.label}: {error}") from None
     except duckdb.Error as error:
@@ -169,8 +172,8 @@ def _typed_sql(
         else:
             plain = _plain(bench, column, table, name)
             parts.append(f"{f'lower({plain})' if name == 'kind' else plain} AS {quoted(name)}")
-        if name in _INSTANTS | _NUMBERS | _FLAGS:
-            parts.append(f"{column.text} IS NOT NULL AS {name}_said")
+        if name in _READ:
+            parts.append(f"{column.said} AS {name}_said")
         checks += _checks(name, column.label, table, chosen, currencies)
     return f"SELECT {', '.join(parts)} FROM {mapped}", checks
 

@@ -121,7 +121,7 @@ def _erase_rows(place: str, erased: Erased) -> bool | None:
     try:
         if not sa.inspect(engine).has_table(name):
             return None
-        customer = sa.column(_COLUMN)
+        customer: sa.ColumnClause[str] = sa.column(_COLUMN)
         with engine.begin() as connection:
             ids = list(connection.execute(sa.select(customer).select_from(sa.table(name)).distinct()).scalars())
             gone = [name_ for name_, out in zip(ids, erased(ids), strict=True) if out]

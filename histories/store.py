@@ -96,8 +96,8 @@ class Store:
                 yield connection
                 if news:
                     writing.bump(connection, "version")
-        except sa.exc.OperationalError as error:
-            raise BadInput(f"the store could not be written and is as before: {error.orig}") from None
+        except (sa.exc.OperationalError, self.engine.dialect.loaded_dbapi.OperationalError) as error:
+            raise BadInput(f"the store could not be written and is as before: {_said(error)}") from None
 
     def add(
         self,
@@ -430,3 +430,8 @@ class Store:
             rows = {name: values[place >= 0] for name, values in rows.items()}
             place = place[place >= 0]
         return rows | {"customer": place}
+
+
+def _said(error: Exception) -> str:
+    """The driver's own words, in one line."""
+    return str(getattr(error, "orig", None) or error).partition("\n")[0]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -69,14 +71,57 @@ def label_codes(connection: Connection, domain: str, names: Iterable[str]) -> di
     return codes | added
 
 
-def insert(connection: Connection, table: sa.Table, rows: Sequence[tuple]) -> int:
+def insert(connection: Connection, table: sa.Table, rows: Iterable[tuple]) -> int:
     """Rows that were not there before, in the order of the table's columns; returns how many."""
-    if not rows:
-        return 0
     mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
     marks = ", ".join([mark] * len(table.columns))
-    result = connection.exec_driver_sql(f"INSERT INTO {table.name} VALUES ({marks}) ON CONFLICT DO NOTHING", rows)
-    return result.rowcount
+    cursor: Any = connection.connection.cursor()  # the driver's own takes an iterator
+    try:
+        cursor.executemany(f"INSERT INTO {table.name} VALUES ({marks}) ON CONFLICT DO NOTHING", rows)
+        return max(cursor.rowcount, 0)
+    finally:
+        cursor.close()
+
+
+@dataclass(slots=True)
+class Doubles:
+    """Rows that were written and taken back, since another with the same given id came before them."""
+
+    rows: int = 0
+
+
+@contextmanager
+def many(connection: Connection, table: sa.Table) -> Iterator[Doubles]:
+    """For the first rows of an empty table: given ids are compared at the end, by sorting, not one by one.
+
+    Looked up one by one, in an index larger than the cache, each would cost a read of the disk.
+    """
+    doubles = Doubles()
+    if connection.execute(sa.select(sa.literal(1)).select_from(table).limit(1)).first():
+        yield doubles
+        return
+    index = next(iter(table.indexes))
+    index.drop(connection)
+    yield doubles
+    try:
+        with connection.begin_nested():
+            index.create(connection)
+    except sa.exc.IntegrityError:
+        doubles.rows = _without_doubles(connection, table)
+        index.create(connection)
+
+
+def _without_doubles(connection: Connection, table: sa.Table) -> int:
+    """Of rows with the same given id the first in the order of the key stays; returns how many went."""
+    identity = list(table.primary_key.columns)[-1].name
+    connection.exec_driver_sql(f"CREATE INDEX {table.name}_doubles ON {table.name} ({identity}) WHERE {identity} > 0")
+    gone = connection.exec_driver_sql(f"""
+        DELETE FROM {table.name} WHERE {identity} > 0 AND EXISTS (SELECT 1 FROM {table.name} AS other
+            WHERE other.{identity} > 0 AND other.{identity} = {table.name}.{identity}
+            AND (other.customer, other.occurred_at) < ({table.name}.customer, {table.name}.occurred_at))
+    """).rowcount
+    connection.exec_driver_sql(f"DROP INDEX {table.name}_doubles")
+    return gone
 
 
 def note_span(connection: Connection, occurred_at: NDArray[np.int64], now: int) -> int:

@@ -204,3 +204,13 @@ def test_consent_comes_with_a_history(tmp_path: Path) -> None:
     alone = store.history_of("c2")
     assert alone is not None
     assert alone.consent["prediction"].tolist() == [False]
+
+
+def test_a_given_id_that_comes_twice_in_the_first_import_is_one_line(tmp_path: Path) -> None:
+    store = store_at(tmp_path)
+    rows = [line("c1", 2, id="x1"), line("c2", 1, id="x1"), line("c2", 3, id="x2"), line("c3", 1)]
+    table(rows, ORDERS).to_pandas().to_csv(tmp_path / "o.csv", index=False)
+    first = import_files(store, store.settings, orders=f"{tmp_path}/o.csv")
+    assert (first.orders.lines, first.orders.new) == (4, 3)
+    assert [len(part.lines.amount) for part in store.chunks(1)] == [1, 1, 1]
+    assert store.add(table([line("c9", 9, id="x2")], ORDERS), now=NOW).duplicate == 1
