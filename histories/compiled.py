@@ -77,13 +77,15 @@ def _imported(file: Path, root: Path) -> Iterator[Path]:
                 yield path
 
 
-def _digest(file: Path) -> str:
+@cache
+def digest(file: Path) -> str:
+    """Of the sources of a file and of all that it imports from this project."""
     root = _root_of(file)
-    digest = hashlib.sha256()
+    made = hashlib.sha256()
     for path in sources(file, root):
-        digest.update(f"{path.relative_to(root)}\n".encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:24]
+        made.update(f"{path.relative_to(root)}\n".encode())
+        made.update(path.read_bytes())
+    return made.hexdigest()[:24]
 
 
 def _root_of(file: Path) -> Path:
@@ -104,7 +106,7 @@ def _cache_root() -> Path:
 
 
 def _folder(function: Callable[..., Any]) -> Path:
-    return _cache_root() / _digest(Path(function.__code__.co_filename).resolve())
+    return _cache_root() / digest(Path(function.__code__.co_filename).resolve())
 
 
 def _writable(folder: Path) -> bool:

@@ -27,7 +27,17 @@ from histories.incoming import Added
 from histories.sample import drawn, hashes
 from histories.selection import joined
 from histories.settings import Settings
-from histories.tables import ATTRIBUTES, CUSTOMERS, LABELS, LINES, PENDING, PRODUCTS, forget_log, open_engine
+from histories.tables import (
+    ATTRIBUTES,
+    CUSTOMERS,
+    LABELS,
+    LINES,
+    PENDING,
+    PRODUCTS,
+    forget_log,
+    open_engine,
+    wait_at_most,
+)
 
 _SAMPLED_AT_A_TIME = 50_000  # customers, of whom some are drawn
 _LISTED: Final = "listed"
@@ -53,6 +63,7 @@ class Store:
         self.engine = engine
         self.settings = settings
         self._local = threading.local()
+        self._read_seconds: float | None = None
         self._shared_now: _Shared | None = None
 
     @classmethod
@@ -68,6 +79,13 @@ class Store:
     def close(self) -> None:
         self._local = threading.local()
         self.engine.dispose()
+
+    def be_quick(self, *, read_seconds: float, write_seconds: float) -> None:
+        """For a service: how long to wait for a lock on an SQLite file, where a command waits half a minute."""
+        if self.engine.dialect.name == "sqlite":
+            self._read_seconds = read_seconds
+            sa.event.listen(self.engine, "connect", lambda raw, _: wait_at_most(raw, write_seconds))
+            self.reopen()
 
     def reopen(self) -> None:
         """Forgets all that is remembered: another file took the store's place."""
@@ -320,6 +338,8 @@ class Store:
         raw = getattr(self._local, "raw", None)
         if raw is None:
             raw = self._local.raw = self.engine.raw_connection()
+            if self._read_seconds is not None:
+                wait_at_most(raw, self._read_seconds)
         cursor = raw.cursor()
         try:
             cursor.execute("BEGIN") if self.engine.dialect.name == "sqlite" else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import (
@@ -220,6 +221,11 @@ def _tune_sqlite(engine: Engine) -> None:
     def _begin(connection):  # type: ignore[no-untyped-def]
         write = connection.get_execution_options().get("write")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def wait_at_most(raw: Any, seconds: float) -> None:
+    """How long a connection to SQLite waits for a lock."""
+    raw.execute(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
 
 
 def _first_line(error: sa.exc.DBAPIError) -> str:

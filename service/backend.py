@@ -37,7 +37,7 @@ class Backend:
         self.keys = KeyRing(store, loopback=loopback)
         self.releases = releases
         self.clock = Clock(settings.clock, store.zone)
-        self.present = Present(store, self.clock)
+        self.present = Present(store, self.clock, self.metrics)
         self.queue = Queue(settings.queue_limit)
         self.answers = Answers(self.present, self.clock, releases, self.metrics, settings.deadline_ms / 1000)
         self._rates = RateLimits(settings.rate_limit)

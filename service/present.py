@@ -28,6 +28,7 @@ from histories.store import Store
 from service.clock import Clock
 from service.errors import of_database
 from service.incoming import order_rows
+from service.metrics import Metrics
 from service.schemas import HistoryLine
 
 _MOST_REMEMBERED: Final = 5_000  # customers
@@ -41,12 +42,13 @@ Known = tuple[History, dict[str, bool]]  # a customer's history and consent
 
 
 class Present:
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, metrics: Metrics) -> None:
         self.zone = store.zone
         self.stale = False  # what is known may be old: the store could not be read
         self.edition = 0  # grows whenever what is known may have changed
         self._store = store
         self._clock = clock
+        self._metrics = metrics
         self._version: int | None = None
         self._read_at = 0.0
         self._newest: int | None = None
@@ -136,11 +138,13 @@ class Present:
             raise error
         if not self.stale:
             _log.error(json.dumps({"event": "store_unreachable", "error": type(error).__name__}))
+            self._metrics.stale(True)
         self.stale, self._read_at = True, time.monotonic()
 
     def _recovered(self) -> None:
         if self.stale:
             _log.info(json.dumps({"event": "store_reached_again"}))
+            self._metrics.stale(False)
         self.stale = False
 
     def _nobody(self, customer: str) -> History:

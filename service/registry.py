@@ -132,6 +132,7 @@ def watch(settings: Settings, shelf: Shelf, every: float) -> None:
             try:
                 bring_champion(settings, shelf)
             except Exception as error:  # noqa: BLE001 - whatever the registry does, the last release stays served
+                shelf.unreachable()
                 _log.warning(json.dumps({"event": "registry_unreachable", "error": type(error).__name__}))
             time.sleep(every)
 

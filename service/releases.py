@@ -43,20 +43,20 @@ class Releases:
     def start(self) -> None:
         """Begin to follow the registry; returns at once. The worker is ready when `current` is set."""
         began = time.time()
-        self._registry = subprocess.Popen([sys.executable, "-m", "service.registry"], stdin=subprocess.PIPE)
+        self._watch_registry()
         threading.Thread(target=self._follow, args=(began,), name="releases", daemon=True).start()
 
     def close(self) -> None:
         self._stop.set()
         if self._registry is not None:
-            self._registry.terminate()
+            self._registry.kill()  # it may hang on the registry; what it writes, it writes in one step
             self._registry.wait()
 
     @property
     def refusal(self) -> Refusal | None:
         """The last one on this host, by whichever worker."""
         last = self.shelf.last_refusal()
-        return None if last is None else Refusal.model_validate(last)
+        return None if last is None else Refusal(release=last["release"], reason=last["reason"], at=last["at"])
 
     def serving(self) -> Release:
         """The release to answer with; Problem 503 while there is none."""
@@ -112,15 +112,21 @@ class Releases:
         self._first_word(began)
         while not self._stop.is_set():
             try:
+                self._watch_registry()
                 self.look()
             except OSError as error:  # a disk that is full, or a folder that cannot be read: it may pass
                 _log.error(json.dumps({"event": "shelf_failed", "error": type(error).__name__}))
             self._stop.wait(_LOOK_SECONDS)
 
+    def _watch_registry(self) -> None:
+        """Start the process that asks the registry, or another where it has ended."""
+        if self._registry is None or self._registry.poll() is not None:
+            self._registry = subprocess.Popen([sys.executable, "-m", "service.registry"], stdin=subprocess.PIPE)
+
     def _first_word(self, began: float) -> None:
         """Wait for the registry's word before an older release is served; without it, the last good one must do."""
         while self.shelf.said()["checked_at"] < began and not self._stop.wait(0.1):
-            if time.time() - began > _FIRST_WORD_SECONDS:
+            if self.shelf.unreachable_at() >= began or time.time() - began > _FIRST_WORD_SECONDS:
                 last = self.shelf.last_served()
                 if last is not None:
                     self.take(last)

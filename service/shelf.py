@@ -1,8 +1,9 @@
 """Releases on local disk: what the registry last said, and copies that outlive it.
 
 <shelf>/champion.json        {"release", "waiting", "checked_at"}: what the registry says, rewritten at every look
+<shelf>/unreachable.json     {"at"}: when the registry last did not answer
 <shelf>/served.json          {"release"}: the last one that was served well
-<shelf>/refused.json         {release: {"release", "reason", "at"}}: those that failed their trial, newest last
+<shelf>/refused.json         {release: {"release", "reason", "at", "code"}}: those that failed their trial, newest last
 <shelf>/<release>/           release.json and a folder for each of the four models
 """
 
@@ -17,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from histories.compiled import digest
 from histories.settings import Settings
 
 MODELS: Final = ("churn", "customer_value", "next_purchase", "segments")
@@ -55,6 +57,14 @@ class Shelf:
         """Note what the registry says now."""
         self._write("champion.json", {"release": release, "waiting": waiting, "checked_at": time.time()})
 
+    def unreachable(self) -> None:
+        """Note that the registry could not be asked."""
+        with suppress(OSError):
+            self._write("unreachable.json", {"at": time.time()})
+
+    def unreachable_at(self) -> float:
+        return float((self._read("unreachable.json") or {"at": 0.0})["at"])
+
     def said(self) -> dict[str, Any]:
         """The registry's last word: release, waiting (why there is none yet), checked_at."""
         return self._read("champion.json") or {"release": None, "waiting": None, "checked_at": 0.0}
@@ -71,10 +81,12 @@ class Shelf:
     def refuse(self, release: str, refusal: dict[str, Any]) -> None:
         known = self._read("refused.json") or {}
         known.pop(release, None)
-        self._write("refused.json", dict([*known.items(), (release, refusal)][-_REFUSALS_KEPT:]))
+        noted = refusal | {"code": _code()}
+        self._write("refused.json", dict([*known.items(), (release, noted)][-_REFUSALS_KEPT:]))
 
     def refused(self, release: str) -> bool:
-        return release in (self._read("refused.json") or {})
+        """Whether these very sources have refused it: another version may be able to read it."""
+        return (self._read("refused.json") or {}).get(release, {}).get("code") == _code()
 
     def last_refusal(self) -> dict[str, Any] | None:
         known = self._read("refused.json") or {}
@@ -99,6 +111,10 @@ class Shelf:
             return read_json(self.folder / name)
         except (OSError, ValueError):
             return None
+
+
+def _code() -> str:
+    return digest(Path(__file__).with_name("release.py").resolve())
 
 
 def read_json(file: Path) -> dict[str, Any]:

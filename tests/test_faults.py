@@ -1,0 +1,368 @@
+"""Faults, for real: servers that are killed, registries that never answer, stores that are gone. Promises hold."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from histories.clock import to_text
+from histories.identity import line_ids
+from histories.settings import Settings
+from histories.store import Store
+from service.clock import wall
+from service.shelf import Shelf
+from tests.conftest import Trained
+from tests.servers import Server, served, worker_at
+from tests.web import own_copy, shelf_of
+
+pytestmark = pytest.mark.prove
+PARTS = ("churn", "customer_value", "next_purchase", "segment")
+PATIENT = {"deadline_ms": 60_000.0, "answer_budget_ms": 10_000.0}  # these tests are not about speed
+
+
+@contextmanager
+def stalled_registry() -> Iterator[str]:
+    """The address of a server that takes connections and never says a word."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(64)
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+def another(shelf: Shelf, name: str, of: str, *, damaged: bool = False) -> str:
+    """A copy of a release under another id, which the registry is said to have named."""
+    built = shelf.folder / f".built-{name}"
+    shutil.copytree(shelf.path(of), built)
+    card = json.loads((built / "release.json").read_text())
+    (built / "release.json").write_text(json.dumps(card | {"release": name}))
+    if damaged:
+        (built / "churn" / "model.json").write_text("{")
+    shelf.put(built, name)
+    shelf.say(name)
+    return name
+
+
+def some_customers(settings: Settings, count: int) -> list[str]:
+    with closing(Store.open(settings.store, settings)) as store:
+        return store.customer_ids()[:count]
+
+
+def lines(begin: int, count: int) -> list[dict[str, object]]:
+    """Order lines with an id each."""
+    at = to_text(wall())
+    return [
+        {"customer_id": f"new-{number % 500}", "occurred_at": at, "unit_price": 5.0, "id": f"line-{number}"}
+        for number in range(begin, begin + count)
+    ]
+
+
+def until(holds: Callable[[], bool], seconds: float = 30.0) -> None:
+    began = time.monotonic()
+    while not holds():
+        assert time.monotonic() - began < seconds, "it did not come about"
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def without_registry(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Shelf, str]]:
+    """A server whose registry never answers, started from the last release on its disk."""
+    folder = tmp_path_factory.mktemp("stalled")
+    with stalled_registry() as address:
+        settings = own_copy(trained, folder).model_copy(update={"tracking_uri": address, **PATIENT})
+        shelf = Shelf.of(settings)
+        shelf.folder.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(shelf_of(trained, folder / "brought").folder, shelf.folder)
+        (shelf.folder / "champion.json").unlink()
+        shelf.served(trained.release)
+        with served(settings, folder) as server:
+            yield server, shelf, some_customers(settings, 1)[0]
+
+
+def test_a_start_without_a_registry_serves_the_last_release(
+    without_registry: tuple[Server, Shelf, str], trained: Trained
+) -> None:
+    server, _, customer = without_registry
+    answer = httpx.post(f"{server.url}/v1/predict", json={"customer_id": customer}).json()
+    assert answer["release"] == trained.release
+    assert {answer[part]["source"] for part in PARTS} == {"model"}
+
+
+def test_a_swap_under_load_fails_nobody(without_registry: tuple[Server, Shelf, str], trained: Trained) -> None:
+    server, shelf, customer = without_registry
+    answers: list[tuple[int, str, float]] = []
+    stop = threading.Event()
+
+    def ask() -> None:
+        with httpx.Client(timeout=30) as client:
+            while not stop.is_set():
+                began = time.monotonic()
+                answer = client.post(f"{server.url}/v1/predict", json={"customer_id": customer})
+                answers.append((answer.status_code, answer.json()["release"], time.monotonic() - began))
+
+    def released() -> str:
+        return str(httpx.get(f"{server.url}/v1/models", timeout=30).json()["release"])
+
+    with ThreadPoolExecutor(4) as pool:
+        asking = [pool.submit(ask) for _ in range(4)]
+        for name in ("2026-02-01-aaaaaa", "2026-02-02-bbbbbb"):
+            another(shelf, name, trained.release)
+            until(lambda name=name: released() == name)  # type: ignore[misc]
+        stop.set()
+    for asked in asking:
+        asked.result()
+    assert {status for status, _, _ in answers} == {200}
+    assert {release for _, release, _ in answers} == {trained.release, "2026-02-01-aaaaaa", "2026-02-02-bbbbbb"}
+    assert max(seconds for _, _, seconds in answers) < 5
+
+
+def test_a_damaged_release_is_rolled_back_for_good(
+    without_registry: tuple[Server, Shelf, str], trained: Trained
+) -> None:
+    server, shelf, _ = without_registry
+
+    def told() -> dict[str, Any]:
+        return dict(httpx.get(f"{server.url}/v1/models", timeout=30).json())
+
+    serving = told()["release"]
+    bad = another(shelf, "2026-02-03-cccccc", trained.release, damaged=True)
+    until(lambda: told()["last_refusal"] is not None)
+    assert told()["last_refusal"]["release"] == bad
+    assert told()["release"] == serving
+    assert "regulars_releases_refused_total 1.0" in httpx.get(f"{server.url}/metrics").text
+    assert shelf.refused(bad)  # which a restart reads
+
+
+def test_a_registry_process_that_dies_is_replaced(without_registry: tuple[Server, Shelf, str]) -> None:
+    server, _, customer = without_registry
+    (before,) = server.registries()
+    os.kill(before, signal.SIGSTOP)  # slow beyond measure
+    assert httpx.post(f"{server.url}/v1/churn", json={"customer_id": customer}).status_code == 200
+    os.kill(before, signal.SIGKILL)
+    until(lambda: bool(server.registries()) and before not in server.registries())
+    assert httpx.post(f"{server.url}/v1/churn", json={"customer_id": customer}).status_code == 200
+
+
+@pytest.fixture(scope="module")
+def crowded(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Settings]]:
+    """A server that lets few requests wait."""
+    folder = tmp_path_factory.mktemp("crowded")
+    settings = own_copy(trained, folder).model_copy(update={"queue_limit": 2, **PATIENT})
+    with served(settings, folder) as server:
+        yield server, settings
+
+
+def test_more_than_it_can_answer_is_refused_at_once(crowded: tuple[Server, Settings]) -> None:
+    server, settings = crowded
+    customers = some_customers(settings, 200)
+    statuses: list[int] = []
+
+    def ask(begin: int) -> None:
+        with httpx.Client(timeout=30) as client:
+            for turn in range(40):
+                body = {"customer_id": customers[(begin + turn) % len(customers)], "explain": True}
+                answer = client.post(f"{server.url}/v1/predict", json=body)
+                statuses.append(answer.status_code)
+                if answer.status_code == 503:
+                    assert answer.headers["retry-after"] == "1"
+                    assert answer.json()["error"]["code"] == "unavailable"
+
+    with ThreadPoolExecutor(24) as pool:
+        for asked in [pool.submit(ask, 7 * begin) for begin in range(24)]:
+            asked.result()
+    assert set(statuses) == {200, 503}
+    after = httpx.post(f"{server.url}/v1/predict", json={"customer_id": customers[0]}, timeout=30)
+    assert after.status_code == 200
+    assert after.json()["churn"]["source"] == "model"
+
+
+def test_slow_and_hostile_senders_disturb_nobody(crowded: tuple[Server, Settings]) -> None:
+    server, settings = crowded
+    (customer,) = some_customers(settings, 1)
+    lorises = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(150)]
+    try:
+        for loris in lorises[:100]:
+            loris.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: shop\r\nX-Slow: ")
+        for loris in lorises[100:]:
+            loris.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: shop\r\nContent-Length: 5000\r\n\r\n{")
+        assert httpx.post(f"{server.url}/v1/predict", json={"customer_id": customer}, timeout=30).status_code == 200
+        for body, status in HOSTILE:
+            answer = httpx.post(f"{server.url}/v1/predict", content=body, timeout=30)
+            assert answer.status_code == status, body[:40]
+            assert set(answer.json()) == {"error"}
+        lorises[-1].settimeout(40)
+        assert lorises[-1].recv(100).startswith(b"HTTP/1.1 408 ")
+    finally:
+        for loris in lorises:
+            loris.close()
+    assert "Traceback" not in server.log.read_text()
+
+
+HOSTILE = [
+    (b"x" * (10 << 20), 413),
+    (b"[" * 900_000, 400),
+    (b'{"a":' * 150_000, 400),
+    (b'{"customer_id": NaN}', 400),
+    (b'{"customer_id": "\\ud800"}', 400),
+    (b'{"customer_id": "' + b"y" * 900_000 + b'"}', 400),
+    (b'{"basket": [1e999]}', 400),
+    (b"\xff\xfe", 400),
+    (b"", 400),
+]
+
+
+def test_a_locked_store_refuses_writes_and_answers_on(crowded: tuple[Server, Settings]) -> None:
+    server, settings = crowded
+    (customer,) = some_customers(settings, 1)
+    with closing(sqlite3.connect(settings.store.removeprefix("sqlite:///"), isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        refused = httpx.post(f"{server.url}/v1/events", json={"orders": lines(0, 3)}, timeout=30)
+        assert refused.status_code == 503
+        assert refused.headers["retry-after"]
+        assert httpx.post(f"{server.url}/v1/churn", json={"customer_id": customer}).json()["churn"]["source"] == "model"
+    again = httpx.post(f"{server.url}/v1/events", json={"orders": lines(0, 3)}, timeout=30)
+    assert again.json() == {"accepted": 3, "duplicate": 0, "future": 0}
+
+
+def test_a_store_that_is_gone_leaves_stale_answers(crowded: tuple[Server, Settings]) -> None:
+    server, settings = crowded
+    (customer,) = some_customers(settings, 1)
+    file = Path(settings.store.removeprefix("sqlite:///"))
+
+    def source() -> tuple[str, str | None]:
+        part = httpx.post(f"{server.url}/v1/churn", json={"customer_id": customer}).json()["churn"]
+        return part["source"], part["fallback"]
+
+    assert source() == ("model", None)
+    file.rename(file.with_suffix(".away"))
+    until(lambda: source() == ("fallback", "stale"))
+    refused = httpx.post(f"{server.url}/v1/events", json={"orders": lines(10, 1)}, timeout=30)
+    assert refused.status_code == 503
+    file.with_suffix(".away").rename(file)
+    until(lambda: source() == ("model", None))
+    assert httpx.post(f"{server.url}/v1/events", json={"orders": lines(10, 1)}, timeout=30).json()["accepted"] == 1
+
+
+def test_an_order_is_seen_by_every_worker_and_no_kill_loses_one(trained: Trained, tmp_path: Path) -> None:
+    """Two workers: the next answer of each; then kills in the midst of 100,000 lines, which are counted afterwards."""
+    settings = own_copy(trained, tmp_path).model_copy(update=PATIENT)
+    with served(settings, tmp_path, workers=2) as server:
+        _seen_by_every_worker(server)
+        acknowledged = _posted_among_kills(server)
+        server.kill()
+    with closing(Store.open(settings.store, settings)) as store:
+        kept = _lines_kept(store)
+        assert acknowledged <= kept
+    with served(settings, tmp_path) as server:
+        for begin in range(0, _LINES, 1000):
+            answer = httpx.post(f"{server.url}/v1/events", json={"orders": lines(begin, 1000)}, timeout=60).json()
+            assert answer["accepted"] + answer["duplicate"] == 1000
+        _drained(server, settings)
+    with closing(Store.open(settings.store, settings)) as store:
+        assert len(_lines_kept(store)) == _LINES
+
+
+_LINES = 100_000
+
+
+def _lines_kept(store: Store) -> set[str]:
+    """Ids of the lines in the store, which holds their hashes."""
+    names = [f"line-{number}" for number in range(_LINES)]
+    nothing = np.zeros(_LINES)
+    given = line_ids(nothing.astype(np.int64), nothing.astype(np.int64), (), (), pa.array(names)).tolist()
+    with store.snapshot() as connection:
+        held = set(connection.exec_driver_sql("SELECT line_id FROM lines WHERE line_id > 0").scalars())
+    return {name for name, key in zip(names, given, strict=True) if key in held}
+
+
+def _seen_by_every_worker(server: Server) -> None:
+    with _connections(server) as clients:
+        for number in range(3):
+            for writer in clients:
+                who = f"visitor-{number}-{writer}"
+                order = {"customer_id": who, "occurred_at": to_text(wall()), "unit_price": 12.0, "product_id": "hat"}
+                assert _churn(clients[writer], server, who)["fallback"] == "prior"
+                posted = clients[writer].post(f"{server.url}/v1/events", json={"orders": [order]}, timeout=30)
+                assert posted.json()["accepted"] == 1
+                for reader in clients:
+                    assert _churn(clients[reader], server, who)["source"] == "model"
+
+
+def _churn(client: httpx.Client, server: Server, who: str) -> dict[str, Any]:
+    return dict(client.post(f"{server.url}/v1/churn", json={"customer_id": who}, timeout=30).json()["churn"])
+
+
+@contextmanager
+def _connections(server: Server) -> Iterator[dict[int, httpx.Client]]:
+    """A kept connection to each worker."""
+    clients: dict[int, httpx.Client] = {}
+    spare = []
+    for _ in range(200):
+        client = httpx.Client()
+        answer = client.get(f"{server.url}/livez")
+        worker = worker_at(server, answer.extensions["network_stream"].get_extra_info("socket"))
+        spare.append(client)
+        clients.setdefault(worker, client)
+        if len(clients) == 2:
+            break
+    assert len(clients) == 2, "only one worker answers"
+    yield clients
+    for client in spare:
+        client.close()
+
+
+def _posted_among_kills(server: Server) -> set[str]:
+    """Names of the lines that were acknowledged while workers died, half of all that are to come."""
+    acknowledged: set[str] = set()
+    left = iter(range(0, _LINES // 2, 100))
+    turn = threading.Lock()
+
+    def post() -> None:
+        with httpx.Client(timeout=30) as client:
+            while True:
+                with turn:
+                    begin = next(left, None)
+                if begin is None:
+                    return
+                with suppress(httpx.TransportError):
+                    answer = client.post(f"{server.url}/v1/events", json={"orders": lines(begin, 100)})
+                    if answer.status_code == 200:
+                        acknowledged.update(str(line["id"]) for line in lines(begin, 100))
+
+    with ThreadPoolExecutor(4) as pool:
+        posting = [pool.submit(post) for _ in range(4)]
+        for goal in (10_000, 25_000):
+            until(lambda goal=goal: len(acknowledged) >= goal, 120)  # type: ignore[misc]
+            os.kill(server.workers()[0], signal.SIGKILL)
+        for posted in posting:
+            posted.result()
+    assert len(acknowledged) >= 25_000
+    return acknowledged
+
+
+def _drained(server: Server, settings: Settings) -> None:
+    """SIGTERM in the midst of a long answer: it is given before the end."""
+    customers = some_customers(settings, 500)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(
+            httpx.post, f"{server.url}/v1/predict_many", json={"customer_ids": customers, "explain": True}, timeout=60
+        )
+        time.sleep(0.5)
+        server.process.send_signal(signal.SIGTERM)
+        assert len(asked.result().json()["predictions"]) == 500
+    server.process.wait(30)
