@@ -108,6 +108,7 @@ def erase(connection: Connection, settings: Settings, customer_id: str) -> list[
     for table, column in ((LINES, LINES.c.customer), (EVENTS, EVENTS.c.customer), (ALIASES, ALIASES.c.customer)):
         connection.execute(sa.delete(table).where(column == person.key))
     connection.execute(sa.delete(CUSTOMERS).where(CUSTOMERS.c.key == person.key))
+    writing.bump(connection, "erasures")
     if ahead:
         _forget_ahead(connection, ahead)
     if bounds[0] is not None:

@@ -248,6 +248,10 @@ class Store:
         """Grows with every committed write, whoever makes it."""
         return int(self._meta("version") or 0)
 
+    def erasures(self) -> int:
+        """Grows with every person erased."""
+        return int(self._meta("erasures") or 0)
+
     def span(self, now: int | None = None) -> tuple[int, int] | None:
         """First and newest occurred_at (us) of order lines that are not in the future; None without any."""
         moment = time.time_ns() // 1000 if now is None else now

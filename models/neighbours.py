@@ -79,12 +79,27 @@ def build_pool(baskets: Baskets, items: int, seed: int) -> tuple[Pool, NDArray[n
     start, item, weight, norm = _pool_vectors(
         baskets.start, baskets.item_start, baskets.item, members, items, int(lines.sum())
     )
-    by = np.argsort(item, kind="stable")
-    owner = np.repeat(np.arange(len(members), dtype=np.int32), np.diff(start))[by]
-    by_item = np.searchsorted(item[by], np.arange(items + 1)).astype(np.int64)
     row = np.full(len(baskets), -1, dtype=np.int32)
     row[members] = np.arange(len(members), dtype=np.int32)
-    return Pool(start, item, weight, norm, by_item, owner, weight[by]), row
+    return _indexed(start, item, weight, norm, items), row
+
+
+def without(pool: Pool, rows: NDArray[np.int32]) -> Pool:
+    """The pool with nothing left of the customers in these rows; they are nobody's neighbours any more."""
+    sizes = np.diff(pool.start)
+    stays = ~np.isin(np.repeat(np.arange(len(sizes)), sizes), rows)
+    sizes[rows] = 0
+    norm = pool.norm.copy()
+    norm[rows] = norm.max(initial=0.0)  # as far away as the farthest: not infinite, which would blur all others
+    start = np.concatenate([[0], np.cumsum(sizes)])
+    return _indexed(start, pool.item[stays], pool.weight[stays], norm, len(pool.by_item) - 1)
+
+
+def _indexed(start: NDArray, item: NDArray, weight: NDArray, norm: NDArray, items: int) -> Pool:
+    by = np.argsort(item, kind="stable")
+    owner = np.repeat(np.arange(len(norm), dtype=np.int32), np.diff(start))[by]
+    by_item = np.searchsorted(item[by], np.arange(items + 1)).astype(np.int64)
+    return Pool(start, item, weight, norm, by_item, owner, weight[by])
 
 
 def _sample(baskets: Baskets, seed: int) -> NDArray[np.int64]:

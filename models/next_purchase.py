@@ -19,6 +19,7 @@ from models.candidates import MIXED, NAMES, NONE, ONLY, Evidence, Shelf, candida
 from models.catalog_index import Numbering, number, vocabulary
 from models.evidence_files import load_evidence, save_evidence
 from models.item_links import cart_shares
+from models.neighbours import without
 from models.ranker import Ranker, Rows, plain_scores
 from models.reasons import POPULAR, bought_reason, link_reason, new_reason, sources_of
 from models.targets import TARGETS, Window, collect, first_baskets, join, windows
@@ -48,6 +49,8 @@ class NextPurchase:
     timing: When | None
     as_of: int
     features: ClassVar[tuple[str, ...]] = NAMES
+    # After fit, each customer's row in the pool of neighbours, -1 outside: the only thing held per person. Not saved.
+    pool_row: NDArray[np.int32] | None = field(default=None, repr=False)
     _numbering: Numbering | None = field(default=None, repr=False)
 
     @classmethod
@@ -60,8 +63,13 @@ class NextPurchase:
         rows = _training_rows(history, as_of, shelf, len(products), seed)
         ranker = Ranker.fit(rows, seed=seed, threads=threads) if rows.enough() else None
         full = visible_baskets(history.lines, as_of, shelf.index_of)
-        evidence, _ = gather_evidence(full, len(products), local_day(as_of, history.zone), seed)
-        return cls(products, evidence, ranker, _fit_timing(frame), as_of)
+        evidence, row = gather_evidence(full, len(products), local_day(as_of, history.zone), seed)
+        return cls(products, evidence, ranker, _fit_timing(frame), as_of, pool_row=row)
+
+    def forget(self, rows: NDArray[np.int32]) -> None:
+        """Take the customers in these rows of the pool out of what is recommended to others."""
+        if len(rows):
+            self.evidence = self.evidence._replace(pool=without(self.evidence.pool, rows))
 
     def recommend(
         self,

@@ -45,6 +45,7 @@ class Answers:
         _check_whom(body)
         release = self._releases.serving()
         moment = self._moment(body.as_of)
+        self._present.mask(release)
         ask = Ask(parts, body.k, body.explain, body.basket, body.exclude, body.in_stock_only, body.repeat)
         about = (body.customer_id, body.as_of, ask) if body.customer_id is not None else None
         validity = (self._present.edition, release.id, local_day(moment.as_of, self._present.zone))
@@ -60,6 +61,7 @@ class Answers:
     async def many(self, body: s.PredictManyRequest, queue: Queue) -> bytes:
         """In the order of the ids, all as of the same instant; other requests are served in between."""
         release, moment = self._releases.serving(), self._moment(body.as_of)
+        self._present.mask(release)
         found: list[dict[str, Any]] = []
         for customer in body.customer_ids:
             await queue.turn()

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from features.nobody import nobody
 from histories.clock import HOUR
 from histories.columns import PURPOSES
+from histories.erasure import masked_rows
 from histories.history import History
 from histories.incoming import Rates
 from histories.store import Store
@@ -29,6 +30,7 @@ from service.clock import Clock
 from service.errors import of_database
 from service.incoming import order_rows
 from service.metrics import Metrics
+from service.release import Release
 from service.schemas import HistoryLine
 
 _MOST_REMEMBERED: Final = 5_000  # customers
@@ -52,6 +54,8 @@ class Present:
         self._version: int | None = None
         self._read_at = 0.0
         self._newest: int | None = None
+        self._erasures = 0
+        self._masked: tuple[str, int] | None = None  # the release, and the erasures that are masked in it
         self._coverage = _Coverage(store)
         self._strangers = dict.fromkeys(PURPOSES, store.settings.consent)
         self._file = _File(store.settings.store)
@@ -68,6 +72,16 @@ class Present:
             if version != self._version or now - self._read_at > _LOOK_SECONDS:
                 self._look(version, now)
             self._recovered()
+        except Exception as error:  # noqa: BLE001 - drivers have no error in common; _failed tells
+            self._failed(error)
+
+    def mask(self, release: Release) -> None:
+        """Nothing of who was erased since the release was trained goes into an answer."""
+        if self._masked == (release.id, self._erasures) or self.stale:
+            return
+        try:
+            release.next_purchase.forget(masked_rows(self._store, release.id))
+            self._masked = (release.id, self._erasures)
         except Exception as error:  # noqa: BLE001 - drivers have no error in common; _failed tells
             self._failed(error)
 
@@ -128,6 +142,7 @@ class Present:
         newest = span[1] if span else None
         if version != self._version:
             self.zone = self._store.zone
+            self._erasures = self._store.erasures()
         if version != self._version or newest != self._newest:
             self.edition += 1
         self._newest, self._version, self._read_at = newest, version, now

@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from histories.erasure import masked_rows
 from histories.history import History
 from histories.selection import of_customers
 from histories.settings import Settings
@@ -48,6 +49,7 @@ class Scorer:
 
     def __init__(self, job: Job, store: Store, release: Release) -> None:
         self.job, self.store, self.release, self.parts = job, store, release, Parts(job.parts)
+        release.next_purchase.forget(masked_rows(store, release.id))
 
     @classmethod
     def of(cls, job: Job) -> Scorer:

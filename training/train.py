@@ -14,6 +14,7 @@ from pathlib import Path
 from numpy.typing import NDArray
 
 from histories.clock import to_text
+from histories.erasure import note_training
 from histories.errors import BadInput
 from histories.history import PURCHASE, History
 from histories.settings import Settings
@@ -97,6 +98,8 @@ def train(
             examined.fitted.save(folder / "judge", tags)
             run.log_folder("judge", folder / "judge")
         _log_findings(run, frame, fitted, scores, verdict)
+        assert fitted.next_purchase.pool_row is not None
+        note_training(store, release, history.customer_id.tolist(), fitted.next_purchase.pool_row)
         saved = fitted.save(folder / "models", _shop(release, store, days, tags, frame))
         examples = {name: example(saved[name], frame) for name in MODELS}
         registered = run.register(release, saved, examples, tags)
