@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
+from models.shapley import Shapley
 from models.trees import Trees
 
 Floats = NDArray[np.float64]
@@ -66,7 +68,13 @@ class Boosted:
         """(rows, features + 1): exact SHAP values of the raw score, the last column the expectation."""
         if self.booster is None:
             return np.zeros((len(X), X.shape[1] + 1))
-        return np.asarray(self.booster.predict(X, pred_contrib=True, num_threads=1))
+        return self._shapley.contributions(X)
+
+    @cached_property
+    def _shapley(self) -> Shapley:
+        """Made when the first score is explained."""
+        assert self.booster is not None
+        return Shapley.of(self.booster)
 
     def gain(self, width: int) -> Floats:
         """(width,): how much each input lowered the loss."""

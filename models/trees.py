@@ -41,7 +41,7 @@ class Trees:
             raise ValueError("only boosted models with one score per row can be flattened")
         parts: dict[str, list[NDArray]] = {name: [] for name in cls.__slots__}
         nodes = leaves = 0
-        for tree in _tree_blocks(text):
+        for tree in tree_blocks(text):
             children = {side: _numbers(tree, f"{side}_child", np.int32) for side in ("left", "right")}
             leaf = _numbers(tree, "leaf_value", np.float64)
             for side, child in children.items():
@@ -67,7 +67,7 @@ class Trees:
         return score
 
 
-def _tree_blocks(text: str) -> Iterator[dict[str, str]]:
+def tree_blocks(text: str) -> Iterator[dict[str, str]]:
     for block in text.split("\nTree=")[1:]:
         fields = dict(line.split("=", 1) for line in block.split("\n\n")[0].splitlines() if "=" in line)
         if fields.get("is_linear", "0") != "0":
