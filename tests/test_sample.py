@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,10 @@ from histories.history import History
 from histories.sample import drawn, hashes
 from histories.selection import of_customers
 from histories.store import Store
+from tests.conftest import Trained
+from training import train
+from training.examine import fetch
+from training.tracking import Tracker
 
 
 def test_a_sample_is_even_nested_and_of_its_seed() -> None:
@@ -44,3 +50,22 @@ def test_the_store_reads_the_sample_alone(toy_store: Store, share: float, monkey
     assert (len(found) == len(everybody)) is (share == 1.0)
     assert list(found.attributes) == list(wanted.attributes)
     assert np.array_equal(found.consent["prediction"], wanted.consent["prediction"])
+
+
+def test_training_of_a_big_shop_reads_a_sample(toy_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "MOST_CUSTOMERS", 150)
+    history, _, share = train._load(toy_store, None)
+    assert share == 150 / toy_store.counts("customers")["customers"]
+    assert 100 < len(history) < 200
+    again, *_ = train._load(toy_store, None)
+    assert list(again.customer_id) == list(history.customer_id)
+
+
+def test_sizes_of_segments_are_everybodys(trained: Trained) -> None:
+    tracker = Tracker(trained.settings.tracking_uri)
+    release = tracker.champion()
+    assert release is not None
+    with tempfile.TemporaryDirectory() as scratch:
+        fitted = fetch(tracker, release, Path(scratch))
+    sizes = [row["size"] for row in fitted.segments.table]
+    assert [row["size"] for row in fitted.of_a_share(0.25).segments.table] == [4 * size for size in sizes]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 from numpy.typing import NDArray
 
 from histories.clock import to_text
@@ -70,13 +71,12 @@ def train(
     """
     days, watch = horizon_days or settings.horizon_days, _Watch(progress)
     watch.step("load")
-    history, as_of = _load(store, as_of)
+    history, as_of, share = _load(store, as_of)
     tracker = Tracker(settings.tracking_uri)
     with tracker.run(f"{days} days") as run, tempfile.TemporaryDirectory() as scratch:
         release, folder = f"{datetime.now(UTC):%Y-%m-%d}-{run.run_id[:6]}", Path(scratch)
         tags = facts(store, settings, days) | {"as_of": to_text(as_of)}
-        everybody = {"customers_in_store": store.counts("customers")["customers"]}
-        run.log(_params(history, store.currency) | everybody | tags, tags)
+        run.log(_params(history, store.currency) | {"share_of_customers": share} | tags, tags)
 
         examined = examine(history, as_of, days, settings, watch.step)
         champion, methods, silent = tracker.champion(), dict(examined.methods), ""
@@ -90,6 +90,7 @@ def train(
         )
 
         fitted, frame = recipe.fit(history, as_of, days, watch.step)
+        fitted = fitted.of_a_share(share)
         watch.step("plots")
         run.log_figures(plots.figures(truth, methods, scores, _importance(fitted), fitted.segments.table))
         watch.step("register")
@@ -103,6 +104,7 @@ def train(
         saved = fitted.save(folder / "models", _shop(release, store, days, tags, frame))
         examples = {name: example(saved[name], frame) for name in MODELS}
         registered = run.register(release, saved, examples, tags)
+    note_training(store, release, history.customer_id.tolist(), np.full(len(history), -1, dtype=np.int32))
     return Training(registered, scores, verdict, watch.seconds())
 
 
@@ -116,10 +118,10 @@ def facts(store: Store, settings: Settings, horizon_days: int) -> dict[str, str]
     }
 
 
-def _load(store: Store, as_of: int | None) -> tuple[History, int]:
-    """The history of those who allow training, or of a sample of them in a big shop, as known at as_of."""
+def _load(store: Store, as_of: int | None) -> tuple[History, int, float]:
+    """The history of those who allow training, or of a share of them in a big shop, as known at as_of; the share."""
     span = store.span()
-    share = MOST_CUSTOMERS / max(store.counts("customers")["customers"], 1)
+    share = min(1.0, MOST_CUSTOMERS / max(store.counts("customers")["customers"], 1))
     history = store.sample(share, purpose="training", seed=SAMPLE_SEED)
     if span is None or not (history.lines.kind == PURCHASE).any():
         raise BadInput("nobody has ordered yet: import order lines first (regulars import --orders FILE)")
@@ -129,7 +131,7 @@ def _load(store: Store, as_of: int | None) -> tuple[History, int]:
     known = until(history, as_of)
     if not (known.lines.kind == PURCHASE).any():
         raise BadInput(f"no order was known at {to_text(as_of)}: every one was recorded later; give a later as_of")
-    return known, as_of
+    return known, as_of, share
 
 
 def _params(history: History, currency: str) -> dict[str, object]:
