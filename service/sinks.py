@@ -5,6 +5,7 @@ Each takes the parts of a finished run, in order, and shows them whole or not at
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -132,7 +133,8 @@ class SqlTable:
         return f"{url.render_as_string()}#{self.table}"
 
     def work(self, home: Path) -> Path:
-        return home / f".{self.table}.parts"
+        which = hashlib.sha256(self.place.encode()).hexdigest()[:8]
+        return home / f".{self.table}-{which}.parts"
 
     def put(self, parts: Sequence[Path], manifest: Manifest, *, changed_only: bool) -> None:
         engine = sa.create_engine(self.url)

@@ -71,11 +71,12 @@ def train(
     """
     days, watch = horizon_days or settings.horizon_days, _Watch(progress)
     watch.step("load")
+    made_of = facts(store, settings, days)  # before the data are read: what comes in between is news next time
     history, as_of, share = _load(store, as_of)
     tracker = Tracker(settings.tracking_uri)
     with tracker.run(f"{days} days") as run, tempfile.TemporaryDirectory() as scratch:
         release, folder = f"{datetime.now(UTC):%Y-%m-%d}-{run.run_id[:6]}", Path(scratch)
-        tags = facts(store, settings, days) | {"as_of": to_text(as_of)}
+        tags = made_of | {"as_of": to_text(as_of)}
         run.log(_params(history, store.currency) | {"share_of_customers": share} | tags, tags)
 
         examined = examine(history, as_of, days, settings, watch.step)
