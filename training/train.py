@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 from numpy.typing import NDArray
 
 from histories.clock import to_text
@@ -105,7 +104,6 @@ def train(
         saved = fitted.save(folder / "models", _shop(release, store, days, tags, frame))
         examples = {name: example(saved[name], frame) for name in MODELS}
         registered = run.register(release, saved, examples, tags)
-    note_training(store, release, history.customer_id.tolist(), np.full(len(history), -1, dtype=np.int32))
     return Training(registered, scores, verdict, watch.seconds())
 
 
