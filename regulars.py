@@ -6,6 +6,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from inspect import Parameter, Signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
@@ -137,13 +138,15 @@ def check(horizon_days: Annotated[int | None, typer.Option(min=1, max=730)] = No
 def train(
     horizon_days: Annotated[int | None, typer.Option(min=1, max=730)] = None,
     as_of: AsOf = None,
+    engine: Engine = "local",
+    history: Snapshot = None,
     store: StoreUrl = None,
 ) -> None:
     """Fit, judge and register a release of the four models."""
     from histories.locks import held
-    from training.train import train as run
 
     settings = _settings(store, horizon_days=horizon_days)
+    run = _trainer(engine, history)
     opened = _open(settings)
     with held(opened.engine, "training", "train"), held(opened.engine, "data", "train", shared=True), showing() as tell:
         made = run(opened, settings, as_of=_instant(as_of, opened.zone), progress=tell)
@@ -211,6 +214,7 @@ def score(
 ) -> None:
     """Write the champion's answers on every customer; a run that was killed goes on where it was."""
     settings, products = _settings(store), 0 if no_products else k
+    _check_engine(engine, history)
     if engine == "spark":
         _score_on_spark(settings, out, history, as_of=as_of, since=since, k=products)
         return
@@ -230,6 +234,27 @@ def score(
             say=lambda text: typer.echo(text, err=True),
         )
     _say(f"{done.rows:,} customers scored by release {done.release} into {done.out} in {done.seconds:.1f} s")
+
+
+@app.command()
+def features(
+    out: Annotated[str, typer.Option(metavar="FILE", help="FILE.parquet; with --engine spark a FOLDER/.")],
+    as_of: Annotated[str, typer.Option(metavar="DATE", help="Inclusive; a bare date is the end of that day.")],
+    engine: Engine = "local",
+    history: Snapshot = None,
+    store: StoreUrl = None,
+) -> None:
+    """Write the feature rows of all customers, for analyses and models of your own."""
+    from engines.features import write_here, write_on_spark
+
+    _check_engine(engine, history)
+    settings = _settings(store)
+    if engine == "spark":
+        rows = write_on_spark(lambda: _open(settings), settings, out, as_of, history)
+    else:
+        with showing() as tell:
+            rows = write_here(_open(settings), out, as_of, lambda done: tell("customers written", done, 0))
+    _say(f"{rows:,} customers in {out}")
 
 
 @app.command()
@@ -330,6 +355,24 @@ def revoke_key(key: Annotated[str, typer.Argument(metavar="ID")], store: StoreUr
     if not revoke(_open(_settings(store)), key):
         raise BadInput("there is no key with this id; regulars keys list shows them")
     _say("revoked")
+
+
+def _check_engine(engine: str, history: str | None) -> None:
+    from histories.errors import BadInput
+
+    if history and engine != "spark":
+        raise BadInput("--history is what --engine spark reads; without that the store is read")
+
+
+def _trainer(engine: str, history: str | None) -> Callable[..., Any]:
+    _check_engine(engine, history)
+    if engine == "spark":
+        from training.spark import train as on_spark
+
+        return partial(on_spark, history=history)
+    from training.train import train as here
+
+    return here
 
 
 def _score_on_spark(settings: Settings, out: str, history: str | None, **asked: Any) -> None:

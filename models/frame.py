@@ -87,7 +87,7 @@ def training_frame(
 
     Nothing after as_of is seen. Raises ValueError when nobody has bought by as_of.
     """
-    plan = plan_of(_first_purchase(history, as_of), as_of, horizon_days, len(history), history.zone)
+    plan = plan_for(history, as_of, horizon_days)
     hashed = hashes(history.customer_id)
     return assemble(plan, [seen_at(history, cut, plan, encoder, hashed, seed) for cut in plan.cuts], encoder)
 
@@ -104,6 +104,11 @@ class Plan:
     @property
     def as_of(self) -> int:
         return self.cuts[-1]
+
+
+def plan_for(history: History, as_of: int, horizon_days: int) -> Plan:
+    """Raises ValueError when nobody has bought by as_of."""
+    return plan_of(_first_purchase(history, as_of), as_of, horizon_days, len(history), history.zone)
 
 
 def plan_of(first: int, as_of: int, horizon_days: int, customers: int, zone: str) -> Plan:

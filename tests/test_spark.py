@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,13 +17,23 @@ import pyarrow.parquet as pq
 import pytest
 
 from engines.spark import lay_out, session
+from features.attributes import AttributeEncoder
+from histories.clock import DAY
 from histories.errors import BadInput
 from histories.export import write
+from histories.history import History
 from histories.settings import Settings
+from histories.snapshot import pack, unpack
 from histories.store import Store
+from models.frame import Frame, training_frame
 from service import spark
-from tests.conftest import Trained
+from tests.conftest import Trained, with_mlflow
 from tests.web import own_copy
+from training.backtest import until
+from training.spark import training_frame as spark_frame
+from training.tracking import Tracker
+from training.train import SAMPLE_SEED
+from training.verdict import Verdict
 
 AS_OF = "2025-11-15"
 
@@ -43,7 +57,7 @@ def test_without_java_it_says_what_to_install(
 
 
 def test_the_engine_is_imported_by_those_who_ask_for_it() -> None:
-    code = "import engines.spark, service.spark, sys; assert 'pyspark' not in sys.modules"
+    code = "import engines.features, service.spark, sys; assert 'pyspark' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
 
 
@@ -56,6 +70,48 @@ def test_it_writes_folders_of_parquet_only(out: str) -> None:
 def test_shared_files_are_laid_out_again(tmp_path: Path) -> None:
     lay_out({"a.txt": b"1", "b/c.bin": b"\x00"}, tmp_path)
     assert [(tmp_path / "a.txt").read_bytes(), (tmp_path / "b/c.bin").read_bytes()] == [b"1", b"\x00"]
+
+
+class Partitions:
+    """What engines.spark.Histories does with a function, without Spark: some customers at a time, rows in any order."""
+
+    def __init__(self, store: Store) -> None:
+        self.chunks = [unpack(pack(chunk), shop_like(chunk)) for chunk in store.chunks(70)]
+
+    def map(self, function: Callable[[History], pa.Table], schema: pa.Schema) -> Partitions:
+        made = pa.concat_tables(function(chunk).cast(schema) for chunk in self.chunks)
+        self.made = made.take(np.random.default_rng(0).permutation(len(made)))
+        return self
+
+    def toArrow(self) -> pa.Table:
+        return self.made
+
+
+def shop_like(history: History) -> Any:
+    kinds = {name: "number" if values.dtype.kind == "f" else "text" for name, values in history.attributes.items()}
+    return SimpleNamespace(
+        attributes=kinds, catalog=history.catalog, channels=history.channels, zone=history.zone
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("share", "earlier"), [(1.0, 0), (0.4, 100)])
+def test_a_frame_of_partitions_is_that_of_the_whole(toy_store: Store, share: float, earlier: int) -> None:
+    span = toy_store.span()
+    assert span is not None
+    history = toy_store.sample(share, purpose="training", seed=SAMPLE_SEED)
+    encoder = AttributeEncoder.fit(history)
+    as_of = span[1] - earlier * DAY
+    known = until(history, as_of)
+    parts = spark_frame(Partitions(toy_store), share, known, as_of, 60, encoder)  # type: ignore[arg-type]
+    same_frames(parts, training_frame(known, as_of, 60, encoder))
+
+
+def same_frames(one: Frame, other: Frame) -> None:
+    for name in ("X", "as_of", "customer", "orders", "spend", "next_day"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
+    for ours, theirs in zip(one.base, other.base, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert (one.names, one.window_days) == (other.names, other.window_days)
 
 
 def differences(one: pa.Table, other: pa.Table) -> dict[str, float]:
@@ -81,13 +137,14 @@ def _flat(column: pa.ChunkedArray) -> pa.Array:
     return whole.flatten()
 
 
-def regulars(settings: Settings, *arguments: str) -> str:
+def regulars(settings: Settings, *arguments: str, **variables: str) -> str:
     """What a command says; it must succeed. Spark is the real one, on two cores."""
     environment = os.environ | {
         "REGULARS_STORE": settings.store,
         "MLFLOW_TRACKING_URI": settings.tracking_uri,
         "SPARK_MASTER": "local[2]",
         "PYSPARK_SUBMIT_ARGS": "--conf spark.ui.enabled=false pyspark-shell",
+        **variables,
     }
     command = [sys.executable, "-m", "regulars", *arguments]
     done = subprocess.run(
@@ -115,3 +172,33 @@ def test_spark_scores_as_one_machine_does(trained: Trained, tmp_path: Path) -> N
     worst = differences(ours, theirs.sort_by("customer_id"))
     assert {"churn_probability", "expected_spend", "product_scores"} <= set(worst)
     assert max(worst.values()) <= 1e-9, worst
+
+
+@pytest.mark.prove
+def test_spark_makes_the_features_of_one_machine(toy_store: Store, tmp_path: Path) -> None:
+    """Out of the store, by a snapshot that is gone afterwards; and no lines are left behind in temporary folders."""
+    settings = toy_store.settings.model_copy(update={"store": str(toy_store.engine.url)})
+    regulars(settings, "features", "--out", f"{tmp_path}/here.parquet", "--as-of", AS_OF)
+    regulars(
+        settings, "features", "--engine", "spark", "--out", f"{tmp_path}/spark/", "--as-of", AS_OF, TMPDIR=str(tmp_path)
+    )
+    here, there = pq.read_table(tmp_path / "here.parquet"), pq.read_table(tmp_path / "spark")
+    assert set(differences(here, there.sort_by("customer_id")).values()) == {0.0}
+    assert not list(tmp_path.glob("regulars-*"))
+
+
+@pytest.mark.prove
+def test_spark_trains_a_release(trained: Trained, tmp_path: Path) -> None:
+    """The same recipe on the same rows: judged beside the champion, every difference is nought."""
+    settings = own_copy(trained, tmp_path)
+    (tmp_path / "mlruns").mkdir()
+    shutil.copy(trained.settings.tracking_uri.removeprefix("sqlite:///"), tmp_path / "mlruns")
+    settings = with_mlflow(settings, tmp_path)
+    said = regulars(settings, "train", "--engine", "spark", REGULARS_HORIZON_DAYS=str(settings.horizon_days))
+    assert "is registered as challenger" in said
+    tracker = Tracker(settings.tracking_uri)
+    newest = tracker.newest()
+    assert newest is not None
+    assert newest.id != trained.release
+    verdict = Verdict.from_json(tracker.read_json(newest, "verdict.json"))
+    assert {each.gain for found in verdict.beside_champion.values() for each in found} == {0.0}

@@ -15,7 +15,7 @@ MAY_IMPORT = {
     "histories": {"histories"},
     "features": {"features", "histories"},
     "models": {"models", "features", "histories"},
-    "engines": {"engines", "histories"},
+    "engines": {"engines", "features", "histories"},
     "training": {"training", "engines", "models", "features", "histories"},
     "service": {"service", "engines", "models", "features", "histories"},
     "simulator": {"simulator", "histories"},

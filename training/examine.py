@@ -11,12 +11,12 @@ import numpy as np
 from histories.clock import to_text
 from histories.history import History
 from histories.settings import Settings
-from models.frame import Frame, rows
+from models.frame import Frame, rows, training_frame
 from training import baselines, gates, judge, recipe
 from training.backtest import Holdout, hold_out, until
 from training.baselines import Columns
 from training.judge import Answers, K
-from training.recipe import Fitted
+from training.recipe import Fitted, Frames
 from training.tracking import MODELS, Release, Tracker
 
 Step = Callable[[str], None]
@@ -33,13 +33,15 @@ class Examination:
     warnings: tuple[str, ...] = ()
 
 
-def examine(history: History, as_of: int, horizon_days: int, settings: Settings, step: Step) -> Examination:
+def examine(
+    history: History, as_of: int, horizon_days: int, settings: Settings, step: Step, frames: Frames = training_frame
+) -> Examination:
     """`history` ends at as_of. Nothing after the cut can reach the fit: it is given a history that ends there."""
     holdout = hold_out(history, as_of, horizon_days, net=settings.value == "net")
     if not len(holdout.truth):
         return Examination(holdout, None, None)
     before = until(history, holdout.cut)
-    fitted, frame = recipe.fit(before, holdout.cut, horizon_days, lambda stage: step(f"judge: {stage}"))
+    fitted, frame = recipe.fit(before, holdout.cut, horizon_days, lambda stage: step(f"judge: {stage}"), frames)
     step("gates")
     warnings = pass_gates(history, frame, fitted, holdout.cut, settings)
     step("judge: compare")

@@ -25,6 +25,7 @@ from training.backtest import Holdout
 from training.judge import Answers, K
 
 Step = Callable[[str], None]
+Frames = Callable[[History, int, int, AttributeEncoder], Frame]
 STAGES = ("features", "churn", "customer_value", "segments", "next_purchase")
 
 
@@ -73,11 +74,16 @@ _KINDS: dict[str, Any] = {
 }
 
 
-def fit(history: History, as_of: int, horizon_days: int, step: Step) -> tuple[Fitted, Frame]:
-    """The recipe. `step` is told each stage as it begins; next_purchase has begun beside the others then."""
+def fit(
+    history: History, as_of: int, horizon_days: int, step: Step, frames: Frames = training_frame
+) -> tuple[Fitted, Frame]:
+    """The recipe. `step` is told each stage as it begins; next_purchase has begun beside the others then.
+
+    `frames` makes the frame, here or elsewhere.
+    """
     step("features")
     encoder = AttributeEncoder.fit(history)
-    frame = training_frame(history, as_of, horizon_days, encoder)
+    frame = frames(history, as_of, horizon_days, encoder)
     with ThreadPoolExecutor(1) as beside:  # each of the two keeps one core busy, most of the time outside of Python
         next_purchase = beside.submit(NextPurchase.fit, history, as_of, frame)
         step("churn")

@@ -19,7 +19,7 @@ from histories.errors import BadInput
 from histories.history import PURCHASE, History
 from histories.settings import Settings
 from histories.store import Store
-from models.frame import Frame
+from models.frame import Frame, training_frame
 from models.mlflow_loader import example
 from training import drift, judge, plots, recipe, report
 from training.backtest import until
@@ -62,6 +62,7 @@ def train(
     horizon_days: int | None = None,
     as_of: int | None = None,
     progress: Progress = lambda stage, done, total: None,
+    frames: recipe.Frames = training_frame,
 ) -> Training:
     """Judge the recipe on the last horizon, refit it on all data, register the four models as challenger.
 
@@ -78,7 +79,7 @@ def train(
         tags = made_of | {"as_of": to_text(as_of)}
         run.log(_params(history, store.currency) | {"share_of_customers": share} | tags, tags)
 
-        examined = examine(history, as_of, days, settings, watch.step)
+        examined = examine(history, as_of, days, settings, watch.step, frames)
         champion, methods, silent = tracker.champion(), dict(examined.methods), ""
         if champion and examined.fitted:
             theirs, silent = beside(tracker, champion, examined.holdout, days, folder)
@@ -89,7 +90,7 @@ def train(
             release, champion.id if champion else None, truth, methods, silent=silent, warnings=examined.warnings
         )
 
-        fitted, frame = recipe.fit(history, as_of, days, watch.step)
+        fitted, frame = recipe.fit(history, as_of, days, watch.step, frames)
         fitted = fitted.of_a_share(share)
         watch.step("plots")
         run.log_figures(plots.figures(truth, methods, scores, _importance(fitted), fitted.segments.table))
@@ -117,10 +118,15 @@ def facts(store: Store, settings: Settings, horizon_days: int) -> dict[str, str]
     }
 
 
+def sampled_share(store: Store) -> float:
+    """Of the customers, at whom a training looks."""
+    return min(1.0, MOST_CUSTOMERS / max(store.counts("customers")["customers"], 1))
+
+
 def _load(store: Store, as_of: int | None) -> tuple[History, int, float]:
     """The history of those who allow training, or of a share of them in a big shop, as known at as_of; the share."""
     span = store.span()
-    share = min(1.0, MOST_CUSTOMERS / max(store.counts("customers")["customers"], 1))
+    share = sampled_share(store)
     history = store.sample(share, purpose="training", seed=SAMPLE_SEED)
     if span is None or not (history.lines.kind == PURCHASE).any():
         raise BadInput("nobody has ordered yet: import order lines first (regulars import --orders FILE)")
