@@ -29,6 +29,16 @@ class Baskets(NamedTuple):
         return len(self.start) - 1
 
 
+NOBODY = Baskets(  # one customer without a basket
+    np.zeros(2, np.int64),
+    np.empty(0, np.int32),
+    np.zeros(1, np.int64),
+    np.empty(0, np.int32),
+    np.empty(0, np.float32),
+    np.empty(0, np.float32),
+)
+
+
 def visible_baskets(lines: Lines, as_of: int, index_of: NDArray[np.int32], *, live: bool = False) -> Baskets:
     """Purchases known at `as_of` (inclusive; by both clocks unless live) and not void by then.
 

@@ -19,6 +19,16 @@ TALLIES = 13
 
 
 @piece
+def _decays(row, ago, days):  # type: ignore[no-untyped-def]
+    """What a purchase `ago` orders and `days` days back adds to DECAY_50 .. DAYS_90."""
+    row[0] = 0.5**ago
+    row[1] = 0.7**ago
+    row[2] = 0.9**ago
+    row[3] = 2.0 ** (-days / HALF_LIVES[0])
+    row[4] = 2.0 ** (-days / HALF_LIVES[1])
+
+
+@piece
 def own_items(baskets, begin, end, as_of_day, weights):  # type: ignore[no-untyped-def]
     """Products in baskets begin..end (exclusive) in order of appearance, and their tallies (n, TALLIES).
 
@@ -31,11 +41,11 @@ def own_items(baskets, begin, end, as_of_day, weights):  # type: ignore[no-untyp
     place = np.empty(highest + 1, np.int64)  # a sparse set, see features.baskets
     items = np.empty(size, np.int32)
     tallies = np.zeros((size, TALLIES), np.float32)
+    decay = np.empty(DAYS_90 + 1 - DECAY_50, np.float32)
     found = 0
     for basket in range(begin, end):
-        number = basket - begin
-        ago = end - 1 - basket
-        days = as_of_day - baskets.day[basket]
+        number, day = basket - begin, baskets.day[basket]
+        _decays(decay, end - 1 - basket, as_of_day - day)
         for line in range(baskets.item_start[basket], baskets.item_start[basket + 1]):
             item = baskets.item[line]
             at = place[item]
@@ -44,19 +54,16 @@ def own_items(baskets, begin, end, as_of_day, weights):  # type: ignore[no-untyp
                 place[item] = at
                 items[at] = item
                 tallies[at, FIRST] = number
-                tallies[at, FIRST_DAY] = baskets.day[basket]
+                tallies[at, FIRST_DAY] = day
                 tallies[at, LAST] = -1
                 found += 1
             tally = tallies[at]
             tally[COUNT] += 1
             tally[PREVIOUS] = tally[LAST]
             tally[LAST] = number
-            tally[LAST_DAY] = baskets.day[basket]
-            tally[DECAY_50] += 0.5**ago
-            tally[DECAY_70] += 0.7**ago
-            tally[DECAY_90] += 0.9**ago
-            tally[DAYS_30] += 2.0 ** (-days / 30.0)
-            tally[DAYS_90] += 2.0 ** (-days / 90.0)
+            tally[LAST_DAY] = day
+            for column in range(len(decay)):
+                tally[DECAY_50 + column] += decay[column]
             tally[UNITS] += baskets.units[line]
             tally[WEIGHT] += weights[number]
     return items[:found], tallies[:found]

@@ -11,8 +11,9 @@ from features.baskets import Baskets
 from features.feature import Feature
 from features.items import (
     AFFINITY_FEATURES,
+    COUNT,
     CUSTOMER_FEATURES,
-    DECAY_70,
+    DECAY_90,
     ITEM_FEATURES,
     ITEM_GAP_DAYS,
     ITEM_GAP_ORDERS,
@@ -28,14 +29,19 @@ from features.items import (
     own_items,
     usual_price,
 )
-from histories.compiled import compiled, piece
-from models.item_links import Links, add_links, cart_shares, next_links, together_links
-from models.neighbours import Pool, basket_weights, build_pool, nearest, neighbour_scores
+from histories.compiled import piece
+from models.board import AFTER, FOLLOW, GOES, NEAR, TOGETHER, least_of_heaviest, row_of, start_board
+from models.follow_links import Follow, add_follow, follow_links
+from models.item_links import Links, add_cart, add_links, next_links, together_links
+from models.neighbours import Pool, add_neighbours, basket_weights, build_pool, nearest
 
-OWN_LIMIT = 60  # own products, by decayed weight
-NEAR_LIMIT = 30  # other products, by neighbours' baskets
-LINK_LIMIT = 5  # more, by links from the customer's baskets
+OWN_LIMIT = 30  # own products, by TIFU-KNN's score
+NEAR_LIMIT = 15  # other products, by neighbours' baskets
+FOLLOW_LIMIT = 15  # more, by the linear forecast
 CART_LIMIT = 30  # more, by links from the cart
+FEWEST = 30  # in all: what sells now fills up
+MOST = OWN_LIMIT + NEAR_LIMIT + FOLLOW_LIMIT + FEWEST  # with no cart and k at most FEWEST
+FOLLOW_QUERY = 40  # own products that the linear forecast looks at, by decayed orders
 OWN_PART = 0.1  # of the customer's own weight in TIFU-KNN's score
 
 COLLABORATIVE_FEATURES = (
@@ -45,7 +51,7 @@ COLLABORATIVE_FEATURES = (
     Feature("tifu_rank", "rank", "among the customer's candidates by tifu, 1 the best", "neighbours"),
     Feature("together_last", "cosine", "with the products of the last order, in one basket, summed", "links"),
     Feature("after_last", "cosine", "with the products of the last order, in the next basket, summed", "links"),
-    Feature("after_all", "cosine", "with all own products by decay, in the next basket, summed", "links"),
+    Feature("follow", "weight", "of the linear forecast from all own baskets", "links"),
 )
 FEATURES = OWN_FEATURES + COLLABORATIVE_FEATURES + ITEM_FEATURES + CUSTOMER_FEATURES + AFFINITY_FEATURES
 NAMES = tuple(feature.name for feature in FEATURES)
@@ -54,7 +60,7 @@ _COLLABORATIVE = len(OWN_FEATURES)
 _ITEM = _COLLABORATIVE + len(COLLABORATIVE_FEATURES)
 _CUSTOMER = _ITEM + len(ITEM_FEATURES)
 _AFFINITY = _CUSTOMER + len(CUSTOMER_FEATURES)
-_WIDTH = len(FEATURES)
+WIDTH = len(FEATURES)
 _NEW_GAP = 3.0  # orders; and with _NEW_GAP_DAYS what is assumed of a product that the model does not know
 _NEW_GAP_DAYS = 60.0
 
@@ -68,6 +74,7 @@ class Evidence(NamedTuple):
     pool: Pool
     together: Links
     after: Links
+    follow: Follow
     popular: NDArray[np.int32]  # products by recent share, best first
 
 
@@ -79,84 +86,87 @@ class Shelf(NamedTuple):
     blocked: NDArray[np.bool_]  # not to be recommended
 
 
+class Wish(NamedTuple):
+    """What one call asks of every customer."""
+
+    k: int
+    repeat: int  # MIXED, ONLY or NONE
+    cart: NDArray[np.int32]  # products in the model's numbering
+
+
 def gather_evidence(baskets: Baskets, items: int, as_of_day: int, seed: int) -> tuple[Evidence, NDArray[np.int32]]:
     """The evidence, and each customer's row in its pool of neighbours (-1 outside)."""
     table = item_table(baskets, items, as_of_day)
     pool, row = build_pool(baskets, items, seed)
     popular = np.argsort(-np.nan_to_num(table[:, 1]), kind="stable").astype(np.int32)
-    return Evidence(table, pool, together_links(baskets, items), next_links(baskets, items), popular), row
+    together, after = together_links(baskets, items), next_links(baskets, items)
+    return Evidence(table, pool, together, after, follow_links(baskets, items, seed), popular), row
 
 
 @piece
-def _best(scores, taken, limit):  # type: ignore[no-untyped-def]
-    """Positions of the highest scores above zero among those not taken, best first; ties by position."""
-    best = np.empty(limit, np.int64)
-    found = 0
-    for at in range(len(scores)):
-        if taken[at] or scores[at] <= 0 or (found == limit and scores[at] <= scores[best[found - 1]]):
-            continue
-        slot = found if found < limit else limit - 1
-        while slot > 0 and scores[best[slot - 1]] < scores[at]:
-            if slot < limit:
-                best[slot] = best[slot - 1]
-            slot -= 1
-        best[slot] = at
-        found = min(found + 1, limit)
-    return best[:found]
+def candidate_rows(baskets, begin, end, as_of_day, evidence, shelf, skip, wish, board):  # type: ignore[no-untyped-def]
+    """(products, X, rows): candidates of the customer with baskets begin..end, their FEATURES, their rows on the board.
 
-
-@compiled
-def candidate_rows(baskets, begin, end, as_of_day, evidence, shelf, skip, repeat, wanted, cart):  # type: ignore[no-untyped-def]
-    """(products, X, own): candidates of the customer with baskets begin..end, rows of FEATURES, place in own or -1.
-
-    At least `wanted` candidates where the shelf allows; `skip` is the customer's own row in the pool, -1 without.
+    At least wish.k candidates where the shelf allows; `skip` is the customer's own row in the pool, -1 without.
     """
-    known, size = len(evidence.table), len(shelf.blocked)
-    weights = basket_weights(end - begin)
-    own, tallies = own_items(baskets, begin, end, as_of_day, weights)
-    rows = nearest(own, tallies[:, WEIGHT], evidence.pool, skip)
-    near = neighbour_scores(rows, evidence.pool, size)
-    together, after, after_all = np.zeros(size, np.float32), np.zeros(size, np.float32), np.zeros(size, np.float32)
+    start_board(board)
+    own, tallies = own_items(baskets, begin, end, as_of_day, basket_weights(end - begin))
     for at in range(len(own)):
-        add_links(after_all, own[at], tallies[at, DECAY_70], evidence.after)
-        if tallies[at, LAST] == end - begin - 1:
-            add_links(together, own[at], np.float32(1.0), evidence.together)
-            add_links(after, own[at], np.float32(1.0), evidence.after)
-
-    products, place = _choose(own, tallies, near, after_all, evidence, shelf, repeat, wanted, cart)
-    X = np.full((len(products), _WIDTH), np.nan, np.float32)
+        row_of(board, own[at])  # own product number `at` has row `at`
+    _gather(board, own, tallies, end - begin, evidence, skip, wish.cart)
+    rows = _choose(board, len(own), tallies, evidence, shelf, wish)
+    X = np.full((len(rows), WIDTH), np.nan, np.float32)
     tastes = category_tastes(own, tallies, shelf.category, shelf.categories)
-    bought = tallies[:, 0].sum()
     usual = usual_price(own, tallies, evidence.table)
+    bought = tallies[:, COUNT].sum()
     shared = np.empty(_AFFINITY - _CUSTOMER, np.float32)
     fill_customer(shared, baskets, begin, end, len(own), as_of_day)
-    for at in range(len(products)):
-        product, row = products[at], X[at]
-        is_known = product < known
-        if place[at] >= 0:
-            gap = evidence.table[product, ITEM_GAP_ORDERS] if is_known else np.float32(_NEW_GAP)
-            gap_days = evidence.table[product, ITEM_GAP_DAYS] if is_known else np.float32(_NEW_GAP_DAYS)
-            fill_own(row, tallies[place[at]], end - begin, as_of_day, gap, gap_days)
-        if is_known:
+    for at in range(len(rows)):
+        row, product, mine = X[at], board.item[rows[at]], np.float32(0.0)
+        if product < len(evidence.table):
             row[_ITEM:_CUSTOMER] = evidence.table[product]
+        if rows[at] < len(own):
+            mine = tallies[rows[at], WEIGHT]
+            _fill_own(row, tallies[rows[at]], end - begin, as_of_day, product < len(evidence.table))
         row[_CUSTOMER:_AFFINITY] = shared
         fill_affinity(row[_AFFINITY:], shelf.category[product], tastes, bought, row[_ITEM + ITEM_LOG_PRICE], usual)
-        mine = tallies[place[at], WEIGHT] if place[at] >= 0 else np.float32(0.0)
-        _fill_collaborative(
-            row[_COLLABORATIVE:], mine, near[product], row[_ITEM], together[product], after[product], after_all[product]
-        )
+        _fill_collaborative(row[_COLLABORATIVE:], mine, board.score[rows[at]], row[_ITEM])
     _fill_ranks(X[:, _COLLABORATIVE], X[:, _COLLABORATIVE + 3])
-    return products, X, place
+    return board.item[rows], X, rows
 
 
 @piece
-def _fill_collaborative(row, mine, near, share, together, after, after_all):  # type: ignore[no-untyped-def]
-    row[0] = OWN_PART * mine + (1 - OWN_PART) * near
-    row[1] = near
-    row[2] = np.log((near + 1e-5) / (share + 1e-5))
-    row[4] = together
-    row[5] = after
-    row[6] = after_all
+def _gather(board, own, tallies, orders, evidence, skip, cart):  # type: ignore[no-untyped-def]
+    """What the evidence says of products to somebody who bought these."""
+    add_neighbours(board, nearest(own, tallies[:, WEIGHT], evidence.pool, skip), evidence.pool, NEAR)
+    least, square = least_of_heaviest(tallies[:, DECAY_90], FOLLOW_QUERY), np.float32(1e-9)
+    for at in range(len(own)):
+        square += tallies[at, DECAY_90] * tallies[at, DECAY_90]
+    for at in range(len(own)):
+        if tallies[at, DECAY_90] >= least:
+            add_follow(board, own[at], tallies[at, DECAY_90] / np.sqrt(square), evidence.follow)
+        if tallies[at, LAST] == orders - 1:
+            add_links(board, own[at], evidence.together, TOGETHER)
+            add_links(board, own[at], evidence.after, AFTER)
+    for item in cart:
+        add_cart(board, item, evidence.together)
+
+
+@piece
+def _fill_own(row, tally, orders, as_of_day, is_known):  # type: ignore[no-untyped-def]
+    gap = row[_ITEM + ITEM_GAP_ORDERS] if is_known else np.float32(_NEW_GAP)
+    gap_days = row[_ITEM + ITEM_GAP_DAYS] if is_known else np.float32(_NEW_GAP_DAYS)
+    fill_own(row, tally, orders, as_of_day, gap, gap_days)
+
+
+@piece
+def _fill_collaborative(row, mine, noted, share):  # type: ignore[no-untyped-def]
+    row[0] = OWN_PART * mine + (1 - OWN_PART) * noted[NEAR]
+    row[1] = noted[NEAR]
+    row[2] = np.log((noted[NEAR] + np.float32(1e-5)) / (share + np.float32(1e-5)))
+    row[4] = noted[TOGETHER]
+    row[5] = noted[AFTER]
+    row[6] = noted[FOLLOW]
 
 
 @piece
@@ -167,39 +177,57 @@ def _fill_ranks(scores, ranks):  # type: ignore[no-untyped-def]
 
 
 @piece
-def _choose(own, tallies, near, after_all, evidence, shelf, repeat, wanted, cart):  # type: ignore[no-untyped-def]
-    products = np.empty(OWN_LIMIT + max(NEAR_LIMIT, wanted) + LINK_LIMIT + CART_LIMIT + wanted, np.int32)
-    place = np.full(len(products), -1, np.int64)
-    taken = shelf.blocked.copy()
-    found = 0
-    if repeat != NONE:
-        score = np.empty(len(own), np.float32)
-        for at in range(len(own)):
-            score[at] = OWN_PART * tallies[at, WEIGHT] + (1 - OWN_PART) * near[own[at]]
-        for at in _best(score, taken[own], OWN_LIMIT):
-            products[found], place[found] = own[at], at
-            found += 1
-    for item in own:
-        taken[item] = True
-    if repeat == ONLY:
-        return products[:found], place[:found]
-    for item in _best(near, taken, max(NEAR_LIMIT, wanted if repeat == NONE else 0)):
-        products[found] = item
-        taken[item] = True
-        found += 1
-    if len(cart):
-        for item in _best(cart_shares(cart, evidence.together, len(taken)), taken, CART_LIMIT):
-            products[found] = item
-            taken[item] = True
-            found += 1
-    for item in _best(after_all, taken, LINK_LIMIT):
-        products[found] = item
-        taken[item] = True
-        found += 1
-    for item in evidence.popular:
+def _choose(board, own, tallies, evidence, shelf, wish):  # type: ignore[no-untyped-def]
+    """Rows on the board of the candidates: own products first, then the best by each kind of evidence."""
+    more = wish.k if wish.repeat == NONE else 0
+    most = max(OWN_LIMIT, wish.k) + max(NEAR_LIMIT, more) + FOLLOW_LIMIT + CART_LIMIT + max(FEWEST, wish.k)
+    rows = np.empty(most, np.int64)
+    found, touched = 0, board.state[0]
+    for at in range(touched):
+        board.taken[at] = shelf.blocked[board.item[at]]
+    if wish.repeat != NONE:
+        score = np.empty(own, np.float32)
+        for at in range(own):
+            score[at] = OWN_PART * tallies[at, WEIGHT] + (1 - OWN_PART) * board.score[at, NEAR]
+        found = _take_best(score, board.taken, max(OWN_LIMIT, wish.k), rows, found)
+    board.taken[:own] = True
+    if wish.repeat == ONLY:
+        return rows[:found]
+    found = _take_best(board.score[:touched, NEAR], board.taken, max(NEAR_LIMIT, more), rows, found)
+    if len(wish.cart):
+        found = _take_best(board.score[:touched, GOES], board.taken, CART_LIMIT, rows, found)
+    found = _take_best(board.score[:touched, FOLLOW], board.taken, FOLLOW_LIMIT, rows, found)
+    return rows[: take_popular(board, evidence.popular, shelf, max(FEWEST, wish.k), rows, found)]
+
+
+@piece
+def _take_best(scores, taken, limit, rows, found):  # type: ignore[no-untyped-def]
+    """Adds the untaken rows of the highest scores above zero, best first, ties by row; how many there are then."""
+    first, last = found, found + limit
+    for at in range(len(scores)):
+        if taken[at] or scores[at] <= 0 or (found == last and scores[at] <= scores[rows[found - 1]]):
+            continue
+        slot = found if found < last else last - 1
+        while slot > first and scores[rows[slot - 1]] < scores[at]:
+            if slot < last:
+                rows[slot] = rows[slot - 1]
+            slot -= 1
+        rows[slot] = at
+        found = min(found + 1, last)
+    for at in range(first, found):
+        taken[rows[at]] = True
+    return found
+
+
+@piece
+def take_popular(board, popular, shelf, wanted, rows, found):  # type: ignore[no-untyped-def]
+    for item in popular:
         if found >= wanted:
             break
-        if not taken[item]:
-            products[found] = item
-            found += 1
-    return products[:found], place[:found]
+        if not shelf.blocked[item]:
+            row = row_of(board, item)
+            if not board.taken[row]:
+                board.taken[row] = True
+                rows[found] = row
+                found += 1
+    return found

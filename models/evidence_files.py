@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from models.candidates import Evidence
+from models.follow_links import Follow
 from models.item_links import Links
 from models.neighbours import Pool
 
 
 def save_evidence(evidence: Evidence, path: Path) -> None:
     arrays = {"table": evidence.table, "popular": evidence.popular}
-    for name in ("pool", "together", "after"):
+    for name in ("pool", "together", "after", "follow"):
         part = getattr(evidence, name)
         arrays |= {f"{name}.{field}": getattr(part, field) for field in part._fields}
     np.savez_compressed(path, allow_pickle=False, **arrays)
@@ -30,5 +31,6 @@ def load_evidence(path: Path) -> Evidence:
             pool=part(Pool, "pool"),  # type: ignore[arg-type]
             together=part(Links, "together"),  # type: ignore[arg-type]
             after=part(Links, "after"),  # type: ignore[arg-type]
+            follow=part(Follow, "follow"),  # type: ignore[arg-type]
             popular=stored["popular"],
         )

@@ -10,6 +10,7 @@ from scipy import sparse
 
 from features.baskets import Baskets
 from histories.compiled import piece
+from models.board import CLEAREST, GOES, row_of
 
 LINKS = 40  # per product
 SHRINK = 5.0  # baskets added to each product's count, so that a pair seen once is no certainty
@@ -83,32 +84,27 @@ def _prune(
 
 
 @piece
-def add_links(scores, item, weight, links):  # type: ignore[no-untyped-def]
-    """Adds weight * cosine to the score of each partner of a product."""
+def add_links(board, item, links, column):  # type: ignore[no-untyped-def]
+    """Adds the cosine to each partner of a product; notes the product as a source where its link is the clearest."""
     if item < len(links.start) - 1:
         for at in range(links.start[item], links.start[item + 1]):
-            scores[links.item[at]] += weight * links.cosine[at]
+            row = row_of(board, links.item[at])
+            board.score[row, column] += links.cosine[at]
+            _note_source(board, row, item, links.share[at])
 
 
 @piece
-def cart_shares(cart, links, size):  # type: ignore[no-untyped-def]
-    """(size,) chance that a basket with the cart's products holds each other one, their shares taken as independent."""
-    without = np.ones(size, np.float32)
-    for item in cart:
-        if item < len(links.start) - 1:
-            for at in range(links.start[item], links.start[item + 1]):
-                without[links.item[at]] *= 1 - links.share[at]
-    return 1 - without
+def add_cart(board, item, links):  # type: ignore[no-untyped-def]
+    """The chance that a basket with the cart's products holds each other one, their shares taken as independent."""
+    if item < len(links.start) - 1:
+        for at in range(links.start[item], links.start[item + 1]):
+            row = row_of(board, links.item[at])
+            board.score[row, GOES] = 1 - (1 - board.score[row, GOES]) * (1 - links.share[at])
+            _note_source(board, row, item, links.share[at])
 
 
 @piece
-def strongest_source(target, sources, links):  # type: ignore[no-untyped-def]
-    """The one of `sources` that leads to `target` most strongly, and the share of its baskets; -1 without any."""
-    best, share = -1, np.float32(0.0)
-    for source in sources:
-        if source >= len(links.start) - 1:
-            continue
-        for at in range(links.start[source], links.start[source + 1]):
-            if links.item[at] == target and links.share[at] > share:
-                best, share = source, links.share[at]
-    return best, share
+def _note_source(board, row, item, share):  # type: ignore[no-untyped-def]
+    if share > board.score[row, CLEAREST]:
+        board.score[row, CLEAREST] = share
+        board.source[row] = item

@@ -9,26 +9,29 @@ from numpy.typing import NDArray
 
 from features.baskets import Baskets
 from histories.compiled import compiled, piece
+from models.board import least_of_heaviest, row_of
 
-NEIGHBOURS = 300
+NEIGHBOURS = 150
 GROUPS = 11
 GROUP_DECAY = 0.9
-QUERY_ITEMS = 300  # a heavier customer is looked up by the products that weigh most
-POOL_CUSTOMERS = 12_000
+POOL_CUSTOMERS = 6_000
 POOL_ENTRIES = 2_000_000
+SPOKEN = 40  # products that a neighbour speaks for
+QUERY = 60  # products that a customer is looked up by; both by weight
 _BINS = 1024
 
 
 class Pool(NamedTuple):
     """Decayed basket vectors of a sample of customers, without ids: by customer and by product."""
 
-    start: NDArray[np.int64]  # (pool customers + 1,)
+    start: NDArray[np.int64]  # (pool customers + 1,): of each customer the SPOKEN heaviest
     item: NDArray[np.int32]
     weight: NDArray[np.float32]
     norm: NDArray[np.float32]  # squared length of each vector
     by_item: NDArray[np.int64]  # (items + 1,)
     owner: NDArray[np.int32]
     owner_weight: NDArray[np.float32]
+    edge: NDArray[np.float32]  # (1,): the norm of the customer after the NEIGHBOURS shortest, the longest without one
 
 
 @piece
@@ -81,25 +84,43 @@ def build_pool(baskets: Baskets, items: int, seed: int) -> tuple[Pool, NDArray[n
     )
     row = np.full(len(baskets), -1, dtype=np.int32)
     row[members] = np.arange(len(members), dtype=np.int32)
-    return _indexed(start, item, weight, norm, items), row
+    by = np.argsort(item, kind="stable")
+    owner = np.repeat(np.arange(len(norm), dtype=np.int32), np.diff(start))[by]
+    by_item = np.searchsorted(item[by], np.arange(items + 1)).astype(np.int64)
+    return Pool(*_heaviest(start, item, weight), norm, by_item, owner, weight[by], _edge(norm)), row
 
 
 def without(pool: Pool, rows: NDArray[np.int32]) -> Pool:
     """The pool with nothing left of the customers in these rows; they are nobody's neighbours any more."""
-    sizes = np.diff(pool.start)
-    stays = ~np.isin(np.repeat(np.arange(len(sizes)), sizes), rows)
-    sizes[rows] = 0
+    counts = np.diff(pool.start)
+    spoken = ~np.isin(np.repeat(np.arange(len(counts)), counts), rows)
+    counts[rows] = 0
+    indexed = ~np.isin(pool.owner, rows)
     norm = pool.norm.copy()
-    norm[rows] = norm.max(initial=0.0)  # as far away as the farthest: not infinite, which would blur all others
-    start = np.concatenate([[0], np.cumsum(sizes)])
-    return _indexed(start, pool.item[stays], pool.weight[stays], norm, len(pool.by_item) - 1)
+    norm[rows] = norm.max(initial=0.0)  # as far away as the farthest
+    return Pool(
+        np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        pool.item[spoken],
+        pool.weight[spoken],
+        norm,
+        np.concatenate([[0], np.cumsum(indexed)])[pool.by_item],
+        pool.owner[indexed],
+        pool.owner_weight[indexed],
+        _edge(norm),
+    )
 
 
-def _indexed(start: NDArray, item: NDArray, weight: NDArray, norm: NDArray, items: int) -> Pool:
-    by = np.argsort(item, kind="stable")
-    owner = np.repeat(np.arange(len(norm), dtype=np.int32), np.diff(start))[by]
-    by_item = np.searchsorted(item[by], np.arange(items + 1)).astype(np.int64)
-    return Pool(start, item, weight, norm, by_item, owner, weight[by])
+def _edge(norm: NDArray[np.float32]) -> NDArray[np.float32]:
+    ordered = np.sort(norm)
+    return ordered[NEIGHBOURS : NEIGHBOURS + 1] if len(norm) > NEIGHBOURS else norm.max(initial=0.0, keepdims=True)
+
+
+def _heaviest(start: NDArray, item: NDArray, weight: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+    row = np.repeat(np.arange(len(start) - 1), np.diff(start))
+    order = np.lexsort((-weight, row))
+    kept = np.sort(order[np.arange(len(order)) - start[row] < SPOKEN])
+    counts = np.minimum(np.diff(start), SPOKEN)
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), item[kept], weight[kept]
 
 
 def _sample(baskets: Baskets, seed: int) -> NDArray[np.int64]:
@@ -111,63 +132,56 @@ def _sample(baskets: Baskets, seed: int) -> NDArray[np.int64]:
 
 
 @piece
-def _cut(values, wanted):  # type: ignore[no-untyped-def]
-    """A bound below which at most `wanted` values lie, and the next above which the rest begin (two histograms)."""
-    low, high = values.min(), values.max()
-    below = 0
-    for _ in range(2):
-        if high <= low:
-            break
-        scale = (_BINS - 1) / (high - low)
-        bins = np.zeros(_BINS, np.int64)
-        for value in values:
-            if low <= value <= high:
-                bins[int((value - low) * scale)] += 1
-        at = 0
-        while at < _BINS - 1 and below + bins[at] <= wanted:
-            below += bins[at]
-            at += 1
-        low, high = low + at / scale, low + (at + 1) / scale
-    return low, high
+def _lowest(distance, wanted, low, high):  # type: ignore[no-untyped-def]
+    """Rows of the `wanted` lowest distances, by a histogram of low..high; those in its last bin by row."""
+    rows, inside = np.empty(len(distance), np.int32), 0
+    counts = np.zeros(_BINS, np.int32)
+    scale = (_BINS - 1) / (high - low) if high > low else 0.0
+    for row in range(len(distance)):
+        if distance[row] <= high:
+            rows[inside] = row
+            inside += 1
+            counts[max(0, int((distance[row] - low) * scale))] += 1
+    last = below = 0
+    while last < _BINS - 1 and below + counts[last] <= wanted:
+        below += counts[last]
+        last += 1
+    spare, found = wanted - below, 0
+    for at in range(inside):
+        place = max(0, int((distance[rows[at]] - low) * scale))
+        if place < last or (place == last and spare > 0):
+            spare -= place == last
+            rows[found] = rows[at]
+            found += 1
+    return rows[:found]
 
 
 @piece
 def nearest(items, weights, pool, skip):  # type: ignore[no-untyped-def]
     """Rows of the pool nearest in Euclidean distance, at most NEIGHBOURS, without row `skip`."""
-    if len(pool.norm) == 0:
-        return np.empty(0, np.int32)
     distance = pool.norm.copy()
-    known = len(pool.by_item) - 1
+    wanted = min(NEIGHBOURS, len(distance) - (skip >= 0))
+    if wanted <= 0:
+        return np.empty(0, np.int32)
+    known, length = len(pool.by_item) - 1, np.float32(0.0)
+    least = least_of_heaviest(weights, QUERY)
     for j in range(len(items)):
-        if items[j] >= known:
+        if items[j] >= known or weights[j] < least:
             continue
+        length += weights[j] * weights[j]
         twice = np.float32(2.0) * weights[j]
         for at in range(pool.by_item[items[j]], pool.by_item[items[j] + 1]):
             distance[pool.owner[at]] -= twice * pool.owner_weight[at]
     if skip >= 0:
         distance[skip] = np.inf
-        distance[skip] = distance[distance < np.inf].max() if len(distance) > 1 else 0.0
-    wanted = min(NEIGHBOURS, len(distance))
-    low, high = _cut(distance, wanted)
-    rows = np.empty(wanted, np.int32)
-    found = 0
-    for edge in range(2):
-        for row in range(len(distance)):
-            inside = distance[row] < low if edge == 0 else low <= distance[row] <= high
-            if inside and row != skip and found < wanted:
-                rows[found] = row
-                found += 1
-    return rows[:found]
+    # Squared distances less the constant length: none is below -length, and `wanted` are at or below the edge.
+    return _lowest(distance, wanted, -length, pool.edge[0])
 
 
 @piece
-def neighbour_scores(rows, pool, size):  # type: ignore[no-untyped-def]
-    """(size,) mean weight of each product in those customers' vectors, as TIFU-KNN's second part."""
-    scores = np.zeros(size, np.float32)
+def add_neighbours(board, rows, pool, column):  # type: ignore[no-untyped-def]
+    """The mean weight of each product in those customers' vectors, as TIFU-KNN's second part."""
+    share = np.float32(1.0) / np.float32(max(1, len(rows)))
     for row in rows:
         for at in range(pool.start[row], pool.start[row + 1]):
-            scores[pool.item[at]] += pool.weight[at]
-    share = np.float32(1.0) / np.float32(max(1, len(rows)))
-    for item in range(size):
-        scores[item] *= share
-    return scores
+            board.score[row_of(board, pool.item[at]), column] += share * pool.weight[at]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -12,17 +14,18 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from features.baskets import Baskets, visible_baskets
+from features.baskets import NOBODY, Baskets, visible_baskets
 from histories.clock import end_of_day, local_day
 from histories.history import Catalog, History
-from models.candidates import MIXED, NAMES, NONE, ONLY, Evidence, Shelf, candidate_rows, gather_evidence
+from models.board import Board, new_board
+from models.candidates import MIXED, NAMES, NONE, ONLY, Evidence, Shelf, Wish, gather_evidence
 from models.catalog_index import Numbering, number, vocabulary
 from models.evidence_files import load_evidence, save_evidence
-from models.item_links import cart_shares
 from models.neighbours import without
-from models.ranker import Ranker, Rows, plain_scores
-from models.reasons import POPULAR, bought_reason, link_reason, new_reason, sources_of
-from models.targets import TARGETS, Window, collect, first_baskets, join, windows
+from models.ranker import Ranker, Rows
+from models.ranking import BOUGHT, LINKED, NEAR, PLAIN, Ranked, nothing_ranked, rank_customers
+from models.reasons import POPULAR_NOW, SIMILAR, bought_reason, link_reason
+from models.targets import TARGETS, Scene, Window, collect, first_baskets, join, windows
 
 if TYPE_CHECKING:
     from models.frame import Frame
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 Repeat = Literal["mixed", "only", "none"]
 _REPEAT = {"mixed": MIXED, "only": ONLY, "none": NONE}
 _EPOCH = date(1970, 1, 1)
+_PIECE = 500  # customers that one thread ranks at a time
 
 
 class Recommendation(NamedTuple):
@@ -51,7 +55,8 @@ class NextPurchase:
     features: ClassVar[tuple[str, ...]] = NAMES
     # After fit, each customer's row in the pool of neighbours, -1 outside: the only thing held per person. Not saved.
     pool_row: NDArray[np.int32] | None = field(default=None, repr=False)
-    _numbering: Numbering | None = field(default=None, repr=False)
+    _numbering: Numbering | None = field(default=None, repr=False, compare=False)
+    _own: threading.local = field(default_factory=threading.local, repr=False, compare=False)
 
     @classmethod
     def fit(
@@ -60,7 +65,7 @@ class NextPurchase:
         """Learns from baskets known at `as_of` (inclusive); `frame` is for the timing, without it there is none."""
         products = vocabulary(history, as_of)
         shelf = number(history.catalog, products)
-        rows = _training_rows(history, as_of, shelf, len(products), seed)
+        rows = _training_rows(history, as_of, shelf, len(products), seed, threads)
         ranker = Ranker.fit(rows, seed=seed, threads=threads) if rows.enough() else None
         full = visible_baskets(history.lines, as_of, shelf.index_of)
         evidence, row = gather_evidence(full, len(products), local_day(as_of, history.zone), seed)
@@ -82,6 +87,7 @@ class NextPurchase:
         exclude: Collection[int] = (),
         in_stock_only: bool = True,
         repeat: Repeat = "mixed",
+        threads: int = 1,
         X: NDArray[np.float32] | None = None,
     ) -> list[list[Recommendation]]:
         """For each customer the k products most likely in the next basket, best first; fewer where the shop has fewer.
@@ -91,9 +97,10 @@ class NextPurchase:
         """
         shelf = self._shelf(history.catalog)
         baskets = visible_baskets(history.lines, as_of, shelf.index_of, live=live)
-        call = _Call(shelf, shelf.goods(in_stock_only, (*exclude, *basket)), shelf.indices(basket), k, repeat)
-        day = local_day(as_of, history.zone)
-        return [self._for_customer(baskets, customer, day, call) for customer in range(len(history))]
+        wish = Wish(k, _REPEAT[repeat], shelf.indices(basket))
+        goods = shelf.goods(in_stock_only, (*exclude, *basket))
+        ranked = self._rank(baskets, local_day(as_of, history.zone), goods, wish, threads)
+        return _named(ranked, shelf)
 
     def popular(
         self,
@@ -107,7 +114,8 @@ class NextPurchase:
         """What goes with the cart, then what sells now: for a visitor of whom nothing is, or may be, known."""
         shelf = self._shelf(catalog)
         goods = shelf.goods(in_stock_only, (*exclude, *basket))
-        return self._for_anyone(_Call(shelf, goods, shelf.indices(basket), k, "mixed"))
+        ranked = self._rank(NOBODY, 0, goods, Wish(k, MIXED, shelf.indices(basket)), 1)
+        return _named(ranked, shelf)[0]
 
     def complements(
         self, catalog: Catalog, basket: Collection[int], k: int = 10, **options: object
@@ -149,65 +157,48 @@ class NextPurchase:
             self._numbering = number(catalog, self.products)
         return self._numbering
 
-    def _for_customer(self, baskets: Baskets, customer: int, day: int, call: _Call) -> list[Recommendation]:
-        begin, end = baskets.start[customer], baskets.start[customer + 1]
-        if begin == end:
-            return [] if call.repeat == "only" else self._for_anyone(call)
-        products, X, place = candidate_rows(
-            baskets, begin, end, day, self.evidence, call.goods, -1, _REPEAT[call.repeat], call.k, call.cart
-        )
-        score = self.ranker.predict(X) if self.ranker else plain_scores(X)
-        if len(call.cart):
-            goes = cart_shares(call.cart, self.evidence.together, len(call.shelf.code_of))
-            score = 1 - (1 - score) * (1 - goes[products])
-        best = np.argsort(-score, kind="stable")[: call.k]
-        recent = baskets.item[baskets.item_start[end - 1] : baskets.item_start[end]]
-        return self._answer(products[best], score[best], X[best], place[best], recent, call)
+    def _rank(self, baskets: Baskets, day: int, goods: Shelf, wish: Wish, threads: int) -> Ranked:
+        ranked = nothing_ranked(len(baskets), wish.k)
+        judge = self.ranker.judge if self.ranker else PLAIN
 
-    def _answer(
-        self, products: NDArray, score: NDArray, X: NDArray, place: NDArray, recent: NDArray, call: _Call
-    ) -> list[Recommendation]:
-        new = np.flatnonzero(place < 0)
-        sources = np.full(len(products), -1)
-        if len(new):
-            sources[new] = sources_of(products[new], np.concatenate([call.cart, recent]), self.evidence)
-        codes, catalog = call.shelf.code_of, call.shelf.catalog
-        answer = []
-        for at, product in enumerate(products):
-            if place[at] >= 0:
-                reason = bought_reason(X[at])
-            elif sources[at] >= 0 and codes[sources[at]] >= 0:
-                reason = link_reason(codes[sources[at]], catalog)
-            else:
-                reason = new_reason(X[at])
-            answer.append(Recommendation(int(codes[product]), float(score[at]), reason))
-        return answer
+        def piece(first: int) -> None:
+            last, board = min(first + _PIECE, len(baskets)), self._board(len(goods.blocked))
+            rank_customers(baskets, first, last, day, self.evidence, goods, judge, wish, board, ranked)
 
-    def _for_anyone(self, call: _Call) -> list[Recommendation]:
-        share = np.zeros(len(call.shelf.code_of))
-        share[: len(self.products)] = np.nan_to_num(self.evidence.table[:, 1])
-        goes = cart_shares(call.cart, self.evidence.together, len(share))
-        score = np.where(call.goods.blocked, -1.0, 1 - (1 - np.clip(share, 0, 1)) * (1 - goes))
-        best = np.argsort(-score[: len(self.products)], kind="stable")[: call.k]
-        best = best[score[best] >= 0]
-        sources = sources_of(best.astype(np.int32), call.cart, self.evidence)
-        codes = call.shelf.code_of
-        reasons = [link_reason(codes[s], call.shelf.catalog) if s >= 0 and codes[s] >= 0 else POPULAR for s in sources]
-        return [Recommendation(int(codes[i]), float(score[i]), r) for i, r in zip(best, reasons, strict=True)]
+        if threads == 1 or len(baskets) <= _PIECE:
+            for first in range(0, len(baskets), _PIECE):
+                piece(first)
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(piece, range(0, len(baskets), _PIECE)))
+        return ranked
+
+    def _board(self, products: int) -> Board:
+        """One per thread: the compiled pass runs without the interpreter's lock."""
+        board = getattr(self._own, "board", None)
+        if board is None or len(board.slot) != products:
+            board = self._own.board = new_board(products)
+        return board
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """What one call of recommend asks of every customer."""
-
-    shelf: Numbering
-    goods: Shelf
-    cart: NDArray[np.int32]
-    k: int
-    repeat: Repeat
+def _named(ranked: Ranked, shelf: Numbering) -> list[list[Recommendation]]:
+    """In the catalog's codes, with reasons in words."""
+    rows = zip(*(column.tolist() for column in ranked), strict=True)
+    return [[_name(each, shelf) for each in zip(*row, strict=True) if each[0] >= 0] for row in rows]
 
 
-def _training_rows(history: History, as_of: int, shelf: Numbering, items: int, seed: int) -> Rows:
+def _name(each: tuple[int, float, int, int, float, float, float], shelf: Numbering) -> Recommendation:
+    product, score, why, source, orders, gap, since = each
+    if why == BOUGHT:
+        reason = bought_reason(orders, gap, since)
+    elif why == LINKED and shelf.code_of[source] >= 0:
+        reason = link_reason(shelf.code_of[source], shelf.catalog)
+    else:
+        reason = SIMILAR if why == NEAR else POPULAR_NOW
+    return Recommendation(int(shelf.code_of[product]), score, reason)
+
+
+def _training_rows(history: History, as_of: int, shelf: Numbering, items: int, seed: int, threads: int) -> Rows:
     """Candidates of the first baskets after a few earlier days, each seen with what was known by its day."""
     full = visible_baskets(history.lines, as_of, shelf.index_of)
     goods = shelf.goods(in_stock_only=False, exclude=())
@@ -216,7 +207,8 @@ def _training_rows(history: History, as_of: int, shelf: Numbering, items: int, s
         cut = min(as_of, end_of_day(_EPOCH + timedelta(days=window.cut), history.zone))
         past = visible_baskets(history.lines, cut, shelf.index_of)
         evidence, row = gather_evidence(past, items, window.cut, seed)
-        parts.append(collect(past, evidence, row, goods, full, (customers, targets), window.cut))
+        scene = Scene(past, window.cut, evidence, row, goods, full)
+        parts.append(collect(scene, customers, targets, threads))
     return join(parts)
 
 

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from models.candidates import NAMES
+from models.ranking import Judge
 from models.shallow_trees import ShallowTrees
 from models.trees import Trees
 
-TREES = 100
+TREES = 60
 KEPT_MISSES = 1.0
 FEWEST_TARGETS, FEWEST_HITS = 50, 50
 HELD_BACK = 0.1  # of the targets, for the calibration
@@ -59,9 +60,9 @@ class Ranker:
         slope, intercept = _calibrate(trees.raw(back.X), back.hit)
         return cls(text, slope, intercept, trees)
 
-    def predict(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Probability (rows,) that the customer's next basket holds the candidate; each row by itself."""
-        return 1.0 / (1.0 + np.exp(-(self.slope * self.trees.raw(X) + self.intercept)))
+    @property
+    def judge(self) -> Judge:
+        return Judge(self.trees, self.slope, self.intercept)
 
     def save(self, folder: Path) -> None:
         (folder / "ranker.txt").write_text(self.text)
@@ -76,13 +77,6 @@ class Ranker:
             raise ValueError(f"{folder}: the ranker was trained on other features than this version computes")
         text = (folder / "ranker.txt").read_text()
         return cls(text, meta["slope"], meta["intercept"], ShallowTrees.of(Trees.parse(text)))
-
-
-def plain_scores(X: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Without a ranker: the share of the customer's orders with the product, newer ones more, drawn to everybody's."""
-    orders, mine, share = (X[:, NAMES.index(name)].astype(float) for name in ("orders", "own_decay_90", "item_share"))
-    weight = (1 - 0.9**orders) / (1 - 0.9)
-    return (np.nan_to_num(mine) + np.clip(np.nan_to_num(share), 0, 1)) / (weight + 1)
 
 
 def _boost(rows: Rows, seed: int, threads: int) -> str:
@@ -103,8 +97,8 @@ def _parameters(seed: int, threads: int) -> dict[str, object]:
     return {
         "objective": "cross_entropy",
         "num_leaves": 31,
-        "max_depth": 7,  # see models.shallow_trees
-        "learning_rate": 0.08,
+        "max_depth": 6,  # see models.shallow_trees
+        "learning_rate": 0.12,
         "min_data_in_leaf": 100,
         "feature_fraction": 0.6,
         "bagging_fraction": 0.7,

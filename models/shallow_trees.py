@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from histories.compiled import compiled
+from histories.compiled import compiled, piece
 from models.trees import Trees
 
 _DEFAULT_LEFT, _NAN = 2, 2  # of LightGBM's decision_type, see models.trees
 
 
-@dataclass(frozen=True, slots=True)
-class ShallowTrees:
+class ShallowTrees(NamedTuple):
     """Nodes of all trees in one numbering; leaves point to themselves, so that all paths have the same length."""
 
     feature: NDArray[np.int32]
@@ -45,8 +44,7 @@ class ShallowTrees:
 
     def raw(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """Raw score of each row of X (rows, features), summed in the order of the trees."""
-        nodes = (self.feature, self.threshold, self.nan_right, self.child, self.value)
-        return _descend(nodes, self.root, self.depth, np.ascontiguousarray(X))
+        return _raw(self, np.ascontiguousarray(X, dtype=np.float32))
 
 
 def _floor(threshold: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -69,20 +67,25 @@ def _depth(root: int, child: NDArray[np.int32]) -> int:
 
 
 @compiled
-def _descend(nodes, root, depth, X):  # type: ignore[no-untyped-def]
-    feature, threshold, nan_right, child, value = nodes
+def _raw(trees, X):  # type: ignore[no-untyped-def]
+    score = np.zeros(len(X))
+    descend(trees, X, score)
+    return score
+
+
+@piece
+def descend(trees, X, score):  # type: ignore[no-untyped-def]
+    """Adds each row's raw score to `score` (rows,)."""
     rows, width = X.shape
     flat = X.ravel()
-    score = np.zeros(rows)
     at = np.empty(rows, np.int32)
-    for tree in range(len(root)):
-        at[:] = root[tree]
-        for _ in range(depth[tree]):
+    for tree in range(len(trees.root)):
+        at[:] = trees.root[tree]
+        for _ in range(trees.depth[tree]):
             for row in range(rows):
                 node = at[row]
-                x = flat[row * width + feature[node]]
-                right = (x > threshold[node]) | ((x != x) & nan_right[node])
-                at[row] = child[2 * node + right]
+                x = flat[row * width + trees.feature[node]]
+                right = (x > trees.threshold[node]) | ((x != x) & trees.nan_right[node])
+                at[row] = trees.child[2 * node + right]
         for row in range(rows):
-            score[row] += value[at[row]]
-    return score
+            score[row] += trees.value[at[row]]

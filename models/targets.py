@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.baskets import Baskets
-from models.candidates import MIXED, NAMES, Evidence, Shelf, candidate_rows
+from histories.compiled import compiled
+from models.board import new_board
+from models.candidates import FEWEST, MIXED, MOST, NAMES, WIDTH, Evidence, Shelf, Wish, candidate_rows
 from models.ranker import Rows
 
 WINDOWS = 4
 TARGETS = 40_000
 SHORTEST_STEP, LONGEST_STEP = 7, 92  # days
-CANDIDATES = 40  # at least, per target
+_PIECE = 1_000  # targets whose candidates one thread makes at a time
 NO_CART = np.empty(0, np.int32)
 
 
@@ -49,37 +52,50 @@ def first_baskets(baskets: Baskets, window: Window) -> tuple[NDArray[np.int64], 
     return customers[keep], inside[where[keep]]
 
 
-def collect(
-    past: Baskets,
-    evidence: Evidence,
-    row: NDArray[np.int32],
-    shelf: Shelf,
-    full: Baskets,
-    picks: tuple[NDArray, NDArray],
-    cut: int,
-) -> Rows:
-    """Candidates of customers `picks[0]` as of the day `cut`; a hit is one that basket `picks[1]` of `full` holds."""
-    parts, hits, sizes = [], [], []
-    for customer, target in zip(*picks, strict=True):
-        products, X, _ = candidate_rows(
-            past,
-            past.start[customer],
-            past.start[customer + 1],
-            cut,
-            evidence,
-            shelf,
-            row[customer],
-            MIXED,
-            CANDIDATES,
-            NO_CART,
+class Scene(NamedTuple):
+    """What a collection of candidates looks at: what was known by the day `cut`, and what came after."""
+
+    past: Baskets
+    cut: int
+    evidence: Evidence
+    row: NDArray[np.int32]  # of each customer in the pool of neighbours
+    shelf: Shelf
+    full: Baskets
+
+
+def collect(scene: Scene, customers: NDArray[np.int64], targets: NDArray[np.int64], threads: int) -> Rows:
+    """Candidates of the customers as of the cut; a hit is one that the customer's target basket of `full` holds."""
+    pieces = range(0, len(customers), _PIECE)
+    with ThreadPoolExecutor(threads) as pool:
+        parts = pool.map(lambda at: _piece(scene, customers[at : at + _PIECE], targets[at : at + _PIECE]), pieces)
+        return join(list(parts))
+
+
+def _piece(scene: Scene, customers: NDArray[np.int64], targets: NDArray[np.int64]) -> Rows:
+    board, wish = new_board(len(scene.shelf.blocked)), Wish(FEWEST, MIXED, NO_CART)
+    X, hit, counts = _candidates(scene, customers, targets, wish, board)
+    sizes = scene.full.item_start[targets + 1] - scene.full.item_start[targets]
+    return Rows(X, hit, np.concatenate([[0], np.cumsum(counts)]), sizes)
+
+
+@compiled
+def _candidates(scene, customers, targets, wish, board):  # type: ignore[no-untyped-def]
+    X, hit = np.empty((len(customers) * MOST, WIDTH), np.float32), np.zeros(len(customers) * MOST, np.bool_)
+    counts = np.zeros(len(customers), np.int64)
+    at = 0
+    for number in range(len(customers)):
+        begin, end = scene.past.start[customers[number]], scene.past.start[customers[number] + 1]
+        skip, first = scene.row[customers[number]], scene.full.item_start[targets[number]]
+        products, rows, _ = candidate_rows(
+            scene.past, begin, end, scene.cut, scene.evidence, scene.shelf, skip, wish, board
         )
-        bought = full.item[full.item_start[target] : full.item_start[target + 1]]
-        parts.append(X)
-        hits.append(np.isin(products, bought))
-        sizes.append(len(bought))
-    start = np.concatenate([[0], np.cumsum([len(hit) for hit in hits])]).astype(np.int64)
-    X = np.concatenate(parts) if parts else np.empty((0, len(NAMES)), np.float32)
-    return Rows(X, np.concatenate(hits) if hits else np.empty(0, bool), start, np.array(sizes, dtype=np.int64))
+        for product in products:
+            for line in range(first, scene.full.item_start[targets[number] + 1]):
+                hit[at] |= scene.full.item[line] == product
+            at += 1
+        X[at - len(rows) : at] = rows
+        counts[number] = len(rows)
+    return X[:at].copy(), hit[:at].copy(), counts
 
 
 def join(parts: list[Rows]) -> Rows:

@@ -1,0 +1,157 @@
+"""From baskets to the k best products of each customer, in one compiled pass: candidates, trees, order, reasons."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from histories.compiled import compiled, piece
+from models.board import CLEAREST, GOES, start_board
+from models.candidates import NAMES, ONLY, candidate_rows, take_popular
+from models.item_links import add_cart
+from models.shallow_trees import ShallowTrees, descend
+
+BOUGHT, LINKED, NEAR, POPULAR = 0, 1, 2, 3  # why a product is recommended
+CLEAR_LINK = 0.05  # share of a product's baskets that hold the partner, for LINKED
+_ORDERS, _GAP, _SINCE, _LIFT = (
+    NAMES.index(name) for name in ("own_orders", "own_gap_days", "own_days_since", "near_lift")
+)
+_ALL_ORDERS, _DECAYED, _SHARE = (NAMES.index(name) for name in ("orders", "own_decay_90", "item_share"))
+
+
+class Judge(NamedTuple):
+    """The ranker's trees and the line from their sums to log-odds; without trees, plain shares."""
+
+    trees: ShallowTrees
+    slope: float
+    intercept: float
+
+
+_NO_TREES = ShallowTrees(
+    np.empty(0, np.int32),
+    np.empty(0, np.float32),
+    np.empty(0, np.bool_),
+    np.empty(0, np.int32),
+    np.empty(0),
+    np.empty(0, np.int32),
+    np.empty(0, np.int32),
+)
+PLAIN = Judge(_NO_TREES, 1.0, 0.0)
+
+
+class Ranked(NamedTuple):
+    """The k best products of each customer, best first; every array (customers, k)."""
+
+    product: NDArray[np.int32]  # in the model's numbering, -1 where there are fewer than k
+    score: NDArray[np.float64]  # probability that the next basket holds it
+    why: NDArray[np.int8]
+    source: NDArray[np.int32]  # of LINKED: the product it goes with
+    orders: NDArray[np.float32]  # of BOUGHT: the customer's orders with it,
+    gap: NDArray[np.float32]  # days between them (nan after one),
+    since: NDArray[np.float32]  # days since the last
+
+
+def nothing_ranked(customers: int, k: int) -> Ranked:
+    shape = (customers, k)
+    numbers = (np.zeros(shape, np.float32) for _ in range(3))
+    return Ranked(
+        np.full(shape, -1, np.int32),
+        np.zeros(shape),
+        np.full(shape, POPULAR, np.int8),
+        np.full(shape, -1, np.int32),
+        *numbers,
+    )
+
+
+@compiled
+def rank_customers(baskets, first, last, as_of_day, evidence, shelf, judge, wish, board, out):  # type: ignore[no-untyped-def]
+    """Fills the rows first..last (exclusive) of `out`; `board` serves one thread at a time."""
+    for customer in range(first, last):
+        begin, end = baskets.start[customer], baskets.start[customer + 1]
+        if begin < end:
+            _rank_known(customer, baskets, begin, end, as_of_day, evidence, shelf, judge, wish, board, out)
+        elif wish.repeat != ONLY:
+            _rank_unknown(customer, evidence, shelf, wish, board, out)
+
+
+@piece
+def _rank_known(customer, baskets, begin, end, as_of_day, evidence, shelf, judge, wish, board, out):  # type: ignore[no-untyped-def]
+    products, X, rows = candidate_rows(baskets, begin, end, as_of_day, evidence, shelf, -1, wish, board)
+    score = probabilities(X, judge)
+    for at in range(len(score) if len(wish.cart) else 0):
+        score[at] = 1 - (1 - score[at]) * (1 - board.score[rows[at], GOES])
+    best = np.argsort(-score, kind="mergesort")[: wish.k]
+    for place in range(len(best)):
+        at = best[place]
+        out.product[customer, place] = products[at]
+        out.score[customer, place] = score[at]
+        _explain(customer, place, X[at], board, rows[at], out)
+
+
+@piece
+def _explain(customer, place, row, board, noted, out):  # type: ignore[no-untyped-def]
+    if row[_ORDERS] > 0:
+        out.why[customer, place] = BOUGHT
+        out.orders[customer, place] = row[_ORDERS]
+        out.gap[customer, place] = row[_GAP]
+        out.since[customer, place] = row[_SINCE]
+    elif board.score[noted, CLEAREST] >= CLEAR_LINK:
+        out.why[customer, place] = LINKED
+        out.source[customer, place] = board.source[noted]
+    elif row[_LIFT] > 0:
+        out.why[customer, place] = NEAR
+
+
+@piece
+def _rank_unknown(customer, evidence, shelf, wish, board, out):  # type: ignore[no-untyped-def]
+    """What goes with the cart, then what sells now."""
+    start_board(board)
+    for item in wish.cart:
+        add_cart(board, item, evidence.together)
+    rows, found = np.empty(board.state[0] + wish.k, np.int64), 0
+    for at in range(board.state[0]):
+        board.taken[at] = True
+        if not shelf.blocked[board.item[at]]:
+            rows[found] = at
+            found += 1
+    rows = rows[: take_popular(board, evidence.popular, shelf, found + wish.k, rows, found)]
+    score = np.empty(len(rows))
+    for at in range(len(rows)):
+        share = _or_zero(evidence.table[board.item[rows[at]], 1])
+        score[at] = 1 - (1 - min(share, 1.0)) * (1 - board.score[rows[at], GOES])
+    best = np.argsort(-score, kind="mergesort")[: wish.k]
+    for place in range(len(best)):
+        at = rows[best[place]]
+        out.product[customer, place] = board.item[at]
+        out.score[customer, place] = score[best[place]]
+        if board.score[at, CLEAREST] >= CLEAR_LINK:
+            out.why[customer, place] = LINKED
+            out.source[customer, place] = board.source[at]
+
+
+@piece
+def probabilities(X, judge):  # type: ignore[no-untyped-def]
+    """(rows,) that the customer's next basket holds the candidate; each row by itself."""
+    score = np.zeros(len(X))
+    if not len(judge.trees.root):
+        for at in range(len(X)):
+            score[at] = _plain(X[at, _ALL_ORDERS], X[at, _DECAYED], X[at, _SHARE])
+        return score
+    descend(judge.trees, X, score)
+    for at in range(len(X)):
+        score[at] = 1.0 / (1.0 + np.exp(-(judge.slope * score[at] + judge.intercept)))
+    return score
+
+
+@piece
+def _plain(orders, decayed, share):  # type: ignore[no-untyped-def]
+    """The share of the customer's orders with the product, newer ones more, drawn to everybody's by one order."""
+    weight = (1 - 0.9**orders) / (1 - 0.9)
+    return (_or_zero(decayed) + min(max(_or_zero(share), 0.0), 1.0)) / (weight + 1)
+
+
+@piece
+def _or_zero(value):  # type: ignore[no-untyped-def]
+    return value if value == value else np.float32(0.0)
