@@ -41,7 +41,7 @@ class LineBatch:
         codes = (self.product, self.channel)
         money = (self.quantity, self.unit_price, self.amount, self.discount)
         lists = [column.tolist() for column in columns]
-        lists += [self.order_id.to_pylist(), *(code.tolist() for code in codes), *(m.tolist() for m in money)]
+        lists += [self.order_id.to_pylist(), *(code.tolist() for code in codes), *map(_nullable, money)]
         return zip(*lists, strict=True)
 
     @property
@@ -91,5 +91,14 @@ class EventBatch:
         event_id = line_ids(self.customer, self.occurred_at, texts, (self.value,), self.given)
         recorded = np.maximum(self.recorded_at, self.occurred_at)
         codes = (self.kind, self.product, self.channel, self.campaign)
-        columns = (self.customer, self.occurred_at, event_id, recorded, *codes, self.value)
-        return zip(*(column.tolist() for column in columns), strict=True)
+        columns = (self.customer, self.occurred_at, event_id, recorded, *codes)
+        return zip(*(column.tolist() for column in columns), _nullable(self.value), strict=True)
+
+
+def _nullable(numbers: Floats) -> list[float | None]:
+    """None for nan: PostgreSQL would keep it as a number."""
+    unknown = np.isnan(numbers)
+    listed: list[float | None] = numbers.tolist()
+    for place in np.flatnonzero(unknown).tolist() if unknown.any() else ():
+        listed[place] = None
+    return listed

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy.engine import Connection
 
 from histories.arrays import sorted_events, sorted_lines
 from histories.columns import PURPOSES
@@ -41,6 +43,17 @@ _FETCH = 2_000  # larger slices wake the garbage collector
 
 Spec = Sequence[tuple[str, Any]]
 Arrays = dict[str, NDArray]
+
+
+@contextmanager
+def stream(connection: Connection) -> Iterator[Any]:
+    """The driver's own cursor, whose rows come as they are asked for: PostgreSQL's would bring all at once."""
+    named = {"name": "rows"} if connection.dialect.name == "postgresql" else {}
+    cursor: Any = connection.connection.cursor(**named)
+    try:
+        yield cursor
+    finally:
+        cursor.close()
 
 
 def read_arrays(cursor: Any, spec: Spec) -> Arrays:

@@ -32,6 +32,7 @@ from histories.tables import (
     CUSTOMERS,
     LABELS,
     LINES,
+    ONE_STATE,
     PENDING,
     PRODUCTS,
     forget_log,
@@ -73,10 +74,13 @@ class Store:
         for name in ("timezone", "currency"):
             known = store._meta(name)
             if known and name in settings.model_fields_set and getattr(settings, name) not in ("", known):
+                store.close()
                 raise BadInput(f"{name}: this store was filled with {known}; leave the setting out or import anew")
         return store
 
     def close(self) -> None:
+        if raw := getattr(self._local, "raw", None):
+            raw.close()
         self._local = threading.local()
         self.engine.dispose()
 
@@ -344,13 +348,16 @@ class Store:
             raw = self._local.raw = self.engine.raw_connection()
             if self._read_seconds is not None:
                 wait_at_most(raw, self._read_seconds)
-        cursor = raw.cursor()
         try:
-            cursor.execute("BEGIN") if self.engine.dialect.name == "sqlite" else None
+            cursor = raw.cursor()
+            cursor.execute("BEGIN" if self.engine.dialect.name == "sqlite" else ONE_STATE)
             yield cursor
-        finally:
             raw.rollback()
             cursor.close()
+        except BaseException:
+            self._local.raw = None  # a server that went away is asked anew, by another connection
+            raw.invalidate()
+            raise
 
     def _sql(self, text: str) -> str:
         return text if self.engine.dialect.paramstyle == "qmark" else text.replace("?", "%s")
@@ -413,7 +420,7 @@ class Store:
     ) -> list[tuple]:
         which = sa.select(CUSTOMERS.c.key, CUSTOMERS.c.customer_id, CUSTOMERS.c.attributes, CUSTOMERS.c.consent)
         if between:
-            which = which.where(CUSTOMERS.c.customer_id.between(*between))
+            which = which.where(CUSTOMERS.c.customer_id >= between[0], CUSTOMERS.c.customer_id <= between[1])
         rows = connection.execute(which.order_by(CUSTOMERS.c.customer_id))
         return [tuple(row) for row in rows if reading.allowed(row[3], purpose, self.settings.consent)]
 
@@ -435,9 +442,9 @@ class Store:
         for start in range(0, max(len(keys), 1), _LISTED_AT_A_TIME):
             some = keys[start : start + _LISTED_AT_A_TIME]
             marks = ", ".join("?" * len(some)) or "NULL"
-            result = connection.exec_driver_sql(self._sql(f"{text} WHERE customer IN ({marks})"), tuple(some))
-            parts.append(reading.read_arrays(result.cursor, spec))
-            result.close()
+            with reading.stream(connection) as cursor:
+                cursor.execute(self._sql(f"{text} WHERE customer IN ({marks})"), tuple(some))
+                parts.append(reading.read_arrays(cursor, spec))
         rows = {name: np.concatenate([part[name] for part in parts]) for name, _ in spec}
         return rows | {"customer": reading.positions(keys, rows["customer"])}
 
@@ -445,10 +452,9 @@ class Store:
         self, connection: Connection, text: str, spec: reading.Spec, keys: list[int], between: tuple[str, str] | None
     ) -> reading.Arrays:
         inside = " WHERE customer IN (SELECT key FROM customers WHERE customer_id BETWEEN ? AND ?)" if between else ""
-        stream = connection.execution_options(stream_results=True)
-        result = stream.exec_driver_sql(self._sql(text + inside), between or ())
-        rows = reading.read_arrays(result.cursor, spec)
-        result.close()
+        with reading.stream(connection) as cursor:
+            cursor.execute(self._sql(text + inside), between or ())
+            rows = reading.read_arrays(cursor, spec)
         place = reading.positions(keys, rows["customer"])
         if (place < 0).any():  # customers who do not allow this purpose
             rows = {name: values[place >= 0] for name, values in rows.items()}

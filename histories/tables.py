@@ -147,10 +147,23 @@ _PRAGMAS = (
     "PRAGMA mmap_size = 1073741824",
     "PRAGMA secure_delete = ON",  # what is erased is overwritten
 )
-_APPEND_ONLY = """
-CREATE TRIGGER IF NOT EXISTS audit_{verb} BEFORE {verb} ON audit
-BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END
-"""
+ONE_STATE = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"  # of the store, seen by all reads of a transaction
+_WRITERS = 7_237_085_911  # the advisory lock of PostgreSQL that writers take in turn
+_ONE_WRITER = (f"SET LOCAL lock_timeout = '{BUSY_SECONDS}s'", f"SELECT pg_advisory_xact_lock({_WRITERS})")
+_APPEND_ONLY = {
+    "sqlite": [
+        f"""CREATE TRIGGER IF NOT EXISTS audit_{verb} BEFORE {verb} ON audit
+        BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"""
+        for verb in ("UPDATE", "DELETE")
+    ],
+    "postgresql": [
+        """CREATE OR REPLACE FUNCTION audit_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN RAISE EXCEPTION 'the audit log is append-only' 
+        USING ERRCODE = 'integrity_constraint_violation'; END $$""",
+        """CREATE OR REPLACE TRIGGER audit_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit
+        FOR EACH STATEMENT EXECUTE FUNCTION audit_is_append_only()""",
+    ],
+}
 
 
 def open_engine(url: str) -> Engine:
@@ -162,8 +175,10 @@ def open_engine(url: str) -> Engine:
         elif parsed.drivername == "postgresql":
             parsed = parsed.set(drivername="postgresql+psycopg")
         engine = sa.create_engine(parsed)
-        if engine.dialect.name == "sqlite":
-            _tune_sqlite(engine)
+        _tune = {"sqlite": _tune_sqlite, "postgresql": _tune_postgresql}.get(engine.dialect.name)
+        if _tune is None:
+            raise sa.exc.NoSuchModuleError
+        _tune(engine)
         create_tables(engine)
     except sa.exc.NoSuchModuleError:
         raise BadInput("store: use sqlite:///FILE or postgresql://USER@HOST/DATABASE") from None
@@ -181,9 +196,8 @@ def create_tables(engine: Engine) -> None:
         return
     with engine.execution_options(write=True).begin() as connection:
         _METADATA.create_all(connection)
-        if engine.dialect.name == "sqlite":
-            for verb in ("UPDATE", "DELETE"):
-                connection.exec_driver_sql(_APPEND_ONLY.format(verb=verb))
+        for statement in _APPEND_ONLY[engine.dialect.name]:
+            connection.exec_driver_sql(statement)
 
 
 def forget_log(engine: Engine) -> None:
@@ -226,6 +240,15 @@ def _tune_sqlite(engine: Engine) -> None:
 def wait_at_most(raw: Any, seconds: float) -> None:
     """How long a connection to SQLite waits for a lock."""
     raw.execute(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
+
+
+def _tune_postgresql(engine: Engine) -> None:
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection):  # type: ignore[no-untyped-def]
+        """Writers in turn: codes, keys and versions are counted up from what is there. A reader sees one state."""
+        write = connection.get_execution_options().get("write")
+        for statement in _ONE_WRITER if write else (ONE_STATE,):
+            connection.exec_driver_sql(statement)
 
 
 def _first_line(error: sa.exc.DBAPIError) -> str:

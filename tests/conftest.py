@@ -6,10 +6,11 @@ import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import pyarrow.parquet as pq
 import pytest
@@ -17,7 +18,7 @@ import pytest
 from histories.clock import to_instant
 from histories.settings import Settings
 from histories.store import Store
-from tests.postgres import postgres
+from tests.postgres import create_schema, postgres
 
 Factory = pytest.TempPathFactory
 TOY_CUSTOMERS = 600
@@ -107,6 +108,21 @@ def postgres_server() -> Iterator[str]:
     """A PostgreSQL server for the tests of one worker: create_database(server, name) gives a URL to use."""
     with postgres() as server:
         yield server
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.prove)])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of an empty store of the test's own, of each kind of database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/shop.db"
+    return create_schema(request.getfixturevalue("postgres_server"), f"shop_{uuid4().hex}")
+
+
+@pytest.fixture
+def open_store(store_url: str) -> Iterator[Callable[..., Store]]:
+    """Opens the test's own store with these settings, as often as wanted; all are closed at the end."""
+    with ExitStack() as stack:
+        yield lambda **given: stack.enter_context(closing(Store.open(store_url, Settings(**given))))
 
 
 @pytest.fixture(scope="session")

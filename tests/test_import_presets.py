@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,6 @@ import pytest
 
 from histories.clock import to_text
 from histories.importer import import_files
-from histories.settings import Settings
 from histories.store import Store
 
 SHOPIFY = """\
@@ -46,8 +46,7 @@ Date,Order #,N. Revenue (formatted),Status,Customer,Customer type,Product(s),Ite
 """
 
 
-def shop(tmp_path: Path, **settings: object) -> Store:
-    return Store.open(f"sqlite:///{tmp_path}/shop.db", Settings(**settings))  # type: ignore[arg-type]
+Opened = Callable[..., Store]
 
 
 def put(tmp_path: Path, content: str, name: str = "orders.csv") -> str:
@@ -56,8 +55,8 @@ def put(tmp_path: Path, content: str, name: str = "orders.csv") -> str:
     return str(path)
 
 
-def test_shopify(tmp_path: Path) -> None:
-    store = shop(tmp_path, currency="USD", timezone="America/New_York")
+def test_shopify(open_store: Opened, tmp_path: Path) -> None:
+    store = open_store(currency="USD", timezone="America/New_York")
     report = import_files(store, store.settings, orders=put(tmp_path, SHOPIFY), preset="shopify")
     assert report.rejected["orders"] == [("customer_id", "is missing", 1)]
     ann, bob = store.history_of("ann@example.com"), store.history_of("bob@example.com")
@@ -74,15 +73,15 @@ def test_shopify(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("content", "lines"), [(WOO, 2), (WOO_ADVANCED, 2), (WOO_ANALYTICS, 1)])
-def test_woocommerce(tmp_path: Path, content: str, lines: int) -> None:
-    store = shop(tmp_path, currency="EUR")
+def test_woocommerce(open_store: Opened, tmp_path: Path, content: str, lines: int) -> None:
+    store = open_store(currency="EUR")
     report = import_files(store, store.settings, orders=put(tmp_path, content), preset="woocommerce")
     assert report.orders.purchases == lines
     assert report.orders.orders == 1
     assert report.orders.sales == pytest.approx(26.0)
 
 
-def test_a_column_map(tmp_path: Path) -> None:
+def test_a_column_map(open_store: Opened, tmp_path: Path) -> None:
     content = "Kunde;Datum;Beleg;Menge;Betrag\n007;03.04.2024 18:30;B1;2;1.234,50\n8;05.06.2024;B2;1;10,00\n"
     columns = """
         [orders]
@@ -96,7 +95,7 @@ def test_a_column_map(tmp_path: Path) -> None:
         timezone = "Europe/Berlin"
         currency = "EUR"
     """
-    store = shop(tmp_path)
+    store = open_store()
     report = import_files(
         store, store.settings, orders=put(tmp_path, content), columns=put(tmp_path, columns, "m.toml")
     )
@@ -121,7 +120,7 @@ def frame() -> pd.DataFrame:
     )
 
 
-def test_every_kind_of_file_gives_the_same_lines(tmp_path: Path) -> None:
+def test_every_kind_of_file_gives_the_same_lines(open_store: Opened, tmp_path: Path) -> None:
     data = frame()
     data.to_parquet(tmp_path / "o.parquet")
     data.to_csv(tmp_path / "o.csv", index=False)
@@ -133,7 +132,7 @@ def test_every_kind_of_file_gives_the_same_lines(tmp_path: Path) -> None:
         database.executemany("INSERT INTO orders VALUES (?, ?, ?, ?, ?, ?)", rows)
     places = ["o.parquet", "o.csv", "o;.csv", "o.xlsx", "o.xlsx#Orders 2024"]
     urls = [f"sqlite:///{tmp_path}/o.sqlite#orders", f"sqlite:///{tmp_path}/o.sqlite#SELECT * FROM orders"]
-    store = shop(tmp_path, timezone="Europe/London")
+    store = open_store(timezone="Europe/London")
     new = [import_files(store, store.settings, orders=p).orders.new for p in [str(tmp_path / p) for p in places] + urls]
     assert new == [3, 0, 0, 0, 0, 0, 0]
     history = store.history()
@@ -146,7 +145,7 @@ def test_every_kind_of_file_gives_the_same_lines(tmp_path: Path) -> None:
     assert sorted(history.catalog.product_id) == ["007", "X"]
 
 
-def test_events_customers_and_products(tmp_path: Path) -> None:
+def test_events_customers_and_products(open_store: Opened, tmp_path: Path) -> None:
     orders = put(
         tmp_path, "customer_id,occurred_at,product_id\nc1,2024-01-05,A\ncard9,2024-01-06,A\nstaff-1,2024-01-06,A\n"
     )
@@ -155,7 +154,7 @@ def test_events_customers_and_products(tmp_path: Path) -> None:
     )
     people = "customer_id,age,city,consent_training,aliases\nc1,40,Ulm,no,card9;hash\nc2,,,,\n"
     products = "product_id,name,category,price,in_stock\nA,Tea,drinks,2.5,false\n"
-    store = shop(tmp_path, exclude_customers=("staff-*",))
+    store = open_store(exclude_customers=("staff-*",))
     report = import_files(
         store,
         store.settings,
@@ -180,22 +179,22 @@ def test_events_customers_and_products(tmp_path: Path) -> None:
     assert catalog.categories[catalog.category[tea]] == "drinks"
 
 
-def test_currencies(tmp_path: Path) -> None:
+def test_currencies(open_store: Opened, tmp_path: Path) -> None:
     content = (
         "customer_id,occurred_at,amount,currency\nc1,2024-01-05,10,EUR\nc1,2024-01-06,10,usd\nc1,2024-01-07,10,JPY\n"
     )
-    store = shop(tmp_path, currency="EUR", rates={"USD": 0.9})
+    store = open_store(currency="EUR", rates={"USD": 0.9})
     report = import_files(store, store.settings, orders=put(tmp_path, content))
     assert report.orders.sales == pytest.approx(19.0)
     assert report.rejected["orders"] == [("currency", "is another currency, without a rate", 1)]
 
 
-def test_online_retail_ii(tmp_path: Path) -> None:
+def test_online_retail_ii(open_store: Opened, tmp_path: Path) -> None:
     folder = os.environ.get("REGULARS_DATA")
     path = Path(folder or ".") / "online_retail_ii.parquet"
     if not folder or not path.exists():
         pytest.skip("needs online_retail_ii.parquet in the folder REGULARS_DATA")
-    store = shop(tmp_path)
+    store = open_store()
     report = import_files(store, store.settings, orders=str(path), preset="online-retail")
     found = report.orders
     assert (found.purchases, found.orders, found.customers, found.returns) == (791_044, 36_969, 5_878, 18_446)

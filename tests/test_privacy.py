@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,10 +18,10 @@ from histories.clock import DAY, to_instant
 from histories.columns import EVENTS, ORDERS, table
 from histories.erasure import masked_rows, note_output, note_training
 from histories.errors import BadInput
-from histories.settings import Settings
 from histories.store import Store
 
 NOW = 1_720_000_000_000_000  # 2024-07-03
+Opened = Callable[..., Store]
 ROWS = [
     {
         "customer_id": customer,
@@ -35,8 +36,8 @@ ROWS = [
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = Store.open(f"sqlite:///{tmp_path}/shop.db", Settings(erasure_key="secret"))
+def store(open_store: Opened) -> Store:
+    store = open_store(erasure_key="secret")
     events = table([{"customer_id": "ann", "kind": "view", "occurred_at": "2024-06-01"}], EVENTS)
     people = pa.Table.from_pylist([{"customer_id": "ann", "city": "Ulm", "aliases": ["card1"]}])
     store.add(table(ROWS, ORDERS), events, people, now=NOW)
@@ -73,18 +74,15 @@ def test_the_erased_do_not_come_back(store: Store) -> None:
         assert store.history_of(name) is None
         assert store.add(table([ROWS[0] | {"customer_id": name}], ORDERS), now=NOW).excluded == 1
     assert store.customer_ids() == ["bob"]
-    text = Path(str(store.engine.url.database)).read_bytes()
     assert store.counts()["events"] == 0
-    assert text
 
 
-def test_erasure_needs_its_key(store: Store) -> None:
-    url = str(store.engine.url)
+def test_erasure_needs_its_key(store: Store, open_store: Opened) -> None:
     with pytest.raises(BadInput, match="REGULARS_ERASURE_KEY"):
-        Store.open(url, Settings(erasure_key=None)).erase("ann")
+        open_store(erasure_key=None).erase("ann")
     store.erase("ann")
     with pytest.raises(BadInput, match="not the key"):
-        Store.open(url, Settings(erasure_key="other")).add(table(ROWS, ORDERS), now=NOW)
+        open_store(erasure_key="other").add(table(ROWS, ORDERS), now=NOW)
 
 
 def test_retention(store: Store) -> None:
@@ -111,6 +109,8 @@ def test_the_log_names_nobody_and_only_grows(store: Store) -> None:
 
 def disk(store: Store) -> bytes:
     """All that is on disk of an SQLite store."""
+    if store.engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL's own files are its vacuum's affair")
     database = Path(str(store.engine.url.database))
     return b"".join(path.read_bytes() for path in database.parent.glob(f"{database.name}*") if path.is_file())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -25,8 +26,7 @@ from histories.store import Store
 NOW = 1_720_000_000_000_000  # 2024-07-03
 
 
-def store_at(folder: Path, **given: object) -> Store:
-    return Store.open(f"sqlite:///{folder}/shop.db", Settings(**given))  # type: ignore[arg-type]
+Opened = Callable[..., Store]
 
 
 def line(customer: str = "c1", day: int = 1, **more: object) -> dict[str, object]:
@@ -53,7 +53,7 @@ LINES = st.lists(
 @given(LINES)
 def test_adding_again_or_by_file_adds_nothing_and_repeats_are_kept(rows: list[dict[str, object]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        store = store_at(Path(folder))
+        store = Store.open(f"sqlite:///{folder}/shop.db", Settings())
         lines = table(rows, ORDERS)
         assert store.add(lines, now=NOW).accepted == len(rows)
         digest = store.digest()
@@ -67,22 +67,22 @@ def test_adding_again_or_by_file_adds_nothing_and_repeats_are_kept(rows: list[di
         store.close()
 
 
-def test_a_whole_order_in_an_overlapping_export_adds_only_what_is_new(tmp_path: Path) -> None:
-    store = store_at(tmp_path)
+def test_a_whole_order_in_an_overlapping_export_adds_only_what_is_new(open_store: Opened) -> None:
+    store = open_store()
     first, second = [line(order_id="o1")] * 2, [line(day=2, order_id="o2")]
     assert store.add(table(first, ORDERS), now=NOW).accepted == 2
     added = store.add(table(first + second, ORDERS), now=NOW)
     assert (added.accepted, added.duplicate) == (1, 2)
 
 
-def test_a_given_id_names_a_line_whatever_else_changes(tmp_path: Path) -> None:
-    store = store_at(tmp_path)
+def test_a_given_id_names_a_line_whatever_else_changes(open_store: Opened) -> None:
+    store = open_store()
     store.add(table([line(id="x1")], ORDERS), now=NOW)
     assert store.add(table([line(customer="c2", day=3, id="x1")], ORDERS), now=NOW).duplicate == 1
 
 
-def test_the_identity_of_a_line_never_changes_between_versions(tmp_path: Path) -> None:
-    store = store_at(tmp_path)
+def test_the_identity_of_a_line_never_changes_between_versions(open_store: Opened) -> None:
+    store = open_store()
     store.add(table([line(order_id="o1"), line(order_id="o1"), line(id="x1")], ORDERS), now=NOW)
     assert store.digest() == "ccceb0665417532fe3079daec9ab8ab7"
 
@@ -110,8 +110,8 @@ def test_local_times_as_datetime_has_them(moment: datetime) -> None:
     assert int(from_local(np.array([shown]), "Europe/London")[0]) == expected
 
 
-def test_history_of_one_is_its_part_of_everybody(tmp_path: Path) -> None:
-    store = store_at(tmp_path, timezone="Europe/London")
+def test_history_of_one_is_its_part_of_everybody(open_store: Opened) -> None:
+    store = open_store(timezone="Europe/London")
     rows = [line("b", 1), line("a", 2, order_id="o"), line("a", 1, quantity=-1.0, channel="web"), line("c", 3)]
     events = table([{"customer_id": "a", "kind": "view", "occurred_at": "2024-01-01"}], EVENTS)
     store.add(table(rows, ORDERS), events, now=NOW)
@@ -125,16 +125,16 @@ def test_history_of_one_is_its_part_of_everybody(tmp_path: Path) -> None:
     assert local_time(one.lines.occurred_at, "Europe/London")[0] // DAY == one.lines.local_day[0]
 
 
-def test_a_stateless_history_speaks_the_store_s_codes(tmp_path: Path) -> None:
-    store = store_at(tmp_path)
+def test_a_stateless_history_speaks_the_store_s_codes(open_store: Opened) -> None:
+    store = open_store()
     store.add(table([line(product_id="A"), line(product_id="B")], ORDERS), now=NOW)
     history = store.history_from([line(product_id="B"), line(product_id="new")])
     assert history.catalog.product_id[history.lines.product[0]] == "B"
     assert history.lines.product[1] == -1
 
 
-def test_future_lines_wait_until_due(tmp_path: Path) -> None:
-    store = store_at(tmp_path)
+def test_future_lines_wait_until_due(open_store: Opened) -> None:
+    store = open_store()
     day = NOW + 3 * DAY
     assert store.add(table([line(), line() | {"occurred_at": day}], ORDERS), now=NOW).future == 1
     early, late = store.span(NOW), store.span(day)
@@ -144,8 +144,8 @@ def test_future_lines_wait_until_due(tmp_path: Path) -> None:
     assert store.newest(NOW) == early[1]
 
 
-def test_another_process_sees_a_write(tmp_path: Path) -> None:
-    store, other = store_at(tmp_path), store_at(tmp_path)
+def test_another_process_sees_a_write(open_store: Opened) -> None:
+    store, other = open_store(), open_store()
     version = other.version()
     store.add(table([line()], ORDERS), now=NOW)
     assert other.version() > version
@@ -154,8 +154,8 @@ def test_another_process_sees_a_write(tmp_path: Path) -> None:
     assert not other.catalog().in_stock[0]
 
 
-def test_writers_in_many_threads_lose_nothing(tmp_path: Path) -> None:
-    store = store_at(tmp_path)
+def test_writers_in_many_threads_lose_nothing(open_store: Opened) -> None:
+    store = open_store()
     parts = [[line(f"c{writer}", day) for day in range(1, 20)] for writer in range(4)]
     threads = [threading.Thread(target=store.add, args=(table(part, ORDERS),), kwargs={"now": NOW}) for part in parts]
     for thread in threads:
@@ -166,23 +166,23 @@ def test_writers_in_many_threads_lose_nothing(tmp_path: Path) -> None:
     assert len({int(code) for code in store.history().lines.product}) == 1
 
 
-def test_the_zone_is_fixed_by_the_first_write(tmp_path: Path) -> None:
-    store_at(tmp_path, timezone="Europe/London").add(table([line()], ORDERS), now=NOW)
-    assert store_at(tmp_path).zone == "Europe/London"
+def test_the_zone_is_fixed_by_the_first_write(open_store: Opened) -> None:
+    open_store(timezone="Europe/London").add(table([line()], ORDERS), now=NOW)
+    assert open_store().zone == "Europe/London"
     with pytest.raises(BadInput, match="this store was filled with Europe/London"):
-        store_at(tmp_path, timezone="Asia/Tokyo")
+        open_store(timezone="Asia/Tokyo")
 
 
-def test_lines_without_customer_or_time_or_in_another_currency_are_refused(tmp_path: Path) -> None:
-    store = store_at(tmp_path, currency="EUR")
+def test_lines_without_customer_or_time_or_in_another_currency_are_refused(open_store: Opened) -> None:
+    store = open_store(currency="EUR")
     for bad in ({"customer_id": " "}, {"occurred_at": None}, {"currency": "JPY"}):
         with pytest.raises(BadInput):
             store.add(table([line() | bad], ORDERS), now=NOW)
     assert store.counts()["lines"] == 0
 
 
-def test_ranges_are_read_apart_and_are_everybody_together(tmp_path: Path) -> None:
-    store = store_at(tmp_path)
+def test_ranges_are_read_apart_and_are_everybody_together(open_store: Opened) -> None:
+    store = open_store()
     people = [f"c{number}" for number in range(7)]
     store.add(table([line(customer) for customer in people], ORDERS), now=NOW)
     ranges = store.ranges(3)
@@ -193,8 +193,8 @@ def test_ranges_are_read_apart_and_are_everybody_together(tmp_path: Path) -> Non
     assert [name for first, last in ranges for name in store.between(first, last).customer_id] == people
 
 
-def test_consent_comes_with_a_history(tmp_path: Path) -> None:
-    store = store_at(tmp_path)
+def test_consent_comes_with_a_history(open_store: Opened) -> None:
+    store = open_store()
     store.add(table([line("c1"), line("c2")], ORDERS), now=NOW)
     store.set_consent("c2", {"prediction": False})
     for history in (store.history(), *store.chunks(2)):
@@ -206,8 +206,8 @@ def test_consent_comes_with_a_history(tmp_path: Path) -> None:
     assert alone.consent["prediction"].tolist() == [False]
 
 
-def test_a_given_id_that_comes_twice_in_the_first_import_is_one_line(tmp_path: Path) -> None:
-    store = store_at(tmp_path)
+def test_a_given_id_that_comes_twice_in_the_first_import_is_one_line(open_store: Opened, tmp_path: Path) -> None:
+    store = open_store()
     rows = [line("c1", 2, id="x1"), line("c2", 1, id="x1"), line("c2", 3, id="x2"), line("c3", 1)]
     table(rows, ORDERS).to_pandas().to_csv(tmp_path / "o.csv", index=False)
     first = import_files(store, store.settings, orders=f"{tmp_path}/o.csv")
