@@ -1,11 +1,11 @@
 """Locks between jobs on one store: held by a process, gone with it however it ends, and naming their holder.
 
     job                      data        training
-    import, retain, erase    alone
+    import, retain           alone
     train, retrain           shared      alone        (retrain holds the data alone while it imports)
     score, outcomes          shared
 
-What the service writes takes no lock: it is a transaction of the store, as each import is.
+What the service writes, and an erasure, take no lock: each is one transaction of the store.
 """
 
 from __future__ import annotations
