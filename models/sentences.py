@@ -201,9 +201,32 @@ def sentence(name: str, value: float | None) -> str:
         known = "" if value is None else f" ({value:,.6g})"
         return f"attribute {_words(name.removeprefix('attr_'))}{known or ' is not known'}"
     if value is None:
-        return f"nothing known yet about: {_words(name)}"
+        return _missing(name)
     say = _sayer(name)
     return say(value) if say else f"{_words(name)}: {value:,.4g}"
+
+
+# What a missing value means, by the beginning of the name.
+_MISSING: Mapping[str, str] = {
+    "days_since_last_return": "never sent anything back",
+    "gap_": "too few orders so far for a rhythm",
+    "overdue": "too few orders so far for a rhythm",
+    "spend_": "too few orders so far to compare",
+    "orders_recent": "too few orders lately for a trend",
+    "monetary_value": "no repeat order so far",
+    "days_since_previous_order": "no order before the last",
+    "channel": "the channel is not known",
+    "product_": "the products are not known",
+    "repeat_": "the products are not known",
+    "category_": "the categories are not known",
+}
+
+
+def _missing(name: str) -> str:
+    for kind, (_, done) in _EVENTS.items():
+        if name == f"days_since_{kind}":
+            return f"never {done}"
+    return next((text for start, text in _MISSING.items() if name.startswith(start)), f"{_words(name)} is not known")
 
 
 def has_sentence(name: str) -> bool:

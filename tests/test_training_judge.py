@@ -14,7 +14,7 @@ from sklearn.metrics import log_loss as sklearn_log_loss
 from training import judge, metrics, plots, report
 from training.baselines import Columns, last_year_rate, mean_gap, no_order_in_n_days, recency_frequency_logistic
 from training.judge import CHAMPION, OURS, Answers, Truth
-from training.verdict import Verdict, reach_verdict
+from training.verdict import Verdict, _money, reach_verdict
 
 Methods = dict[str, Answers]
 
@@ -111,6 +111,29 @@ def test_better_than_the_rules() -> None:
     assert set(verdict.grades.values()) == {"better"}
     assert len(verdict.money) == 2
     assert "contacting 60 customers (10 %)" in verdict.money[0]
+
+
+def test_a_budget_in_customers_and_money_by_hand() -> None:
+    """Ten customers, one may be contacted; c took most with him, but a is not active any more."""
+    lost = np.array([1, 0, 1, 1, 0, 0, 0, 0, 0, 0])
+    recent = np.array([0.0, 90, 80, 10, 5, 5, 5, 5, 5, 5])
+    spend = np.where(lost > 0, 0.0, recent)
+    truth = Truth(1.0 - lost, spend, np.full(10, np.nan), np.zeros(10, bool), 90, recent)
+    assert truth.lost_spend.tolist() == [0, 0, 80, 10, 0, 0, 0, 0, 0, 0]
+    churn = np.array([0.99, 0.1, 0.6, 0.9, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2])
+    assert judge.lost_spend_reached(truth, churn) == pytest.approx(80 / 90)
+    assert judge.lost_spend_reached(truth, np.ones(10)) == 0  # the largest active customer stayed
+    assert np.isnan(judge.lost_spend_reached(replace(truth, recent=None), churn))
+    told: Methods = {
+        OURS: {"churn": churn, "mean": spend},
+        "no_order_in_n_days": {"churn": churn, "churn_rank": np.arange(10.0)},
+        "last_year_rate": {"mean": np.arange(10.0)},
+        CHAMPION: {"churn": 1 - churn, "mean": spend},
+    }
+    lines = _money(truth, told)
+    assert "1 customer (10 %), those most likely lost first: 1 of 3 lost customers" in lines[0]
+    assert "90 of 120 spent, 5 by last year's spend, 90 by the champion" in lines[1]
+    assert "80 of 90 spent in the last 90 days by those lost since, 0 by the champion, 0 by spend" in lines[2]
 
 
 def test_the_same_models_again_are_no_worse() -> None:

@@ -57,6 +57,7 @@ def hold_out(history: History, as_of: int, horizon_days: int, *, net: bool = Fal
     part = of_customers(history, present)
     baskets = next_baskets(part, cut, horizon_days)
     came = labels(part, cut, horizon_days, net=net)
+    before = labels(part, last_cut(history, cut, horizon_days), horizon_days, known_at=cut)
     days = np.where(came.next_day <= horizon_days, came.next_day, np.nan)
     truth = Truth(
         orders=came.orders.astype(float),
@@ -64,6 +65,7 @@ def hold_out(history: History, as_of: int, horizon_days: int, *, net: bool = Fal
         days=days.astype(float),
         has_basket=np.array([len(basket) > 0 for basket in baskets], dtype=bool),
         horizon_days=horizon_days,
+        recent=before.spend.astype(float),
     )
     return Holdout(part, cut, truth, baskets)
 

@@ -14,6 +14,7 @@ from training import metrics as m
 OURS = "regulars"
 CHAMPION = "champion"
 K = 10
+TENTH = 0.1  # share of the customers that a campaign can contact
 _RESAMPLES = 200
 _FEWEST_CUSTOMERS, _FEWEST_OF_A_KIND, _FEWEST_BASKETS = 50, 10, 20
 
@@ -31,16 +32,30 @@ class Truth:
     days: NDArray[np.float64]  # until the next purchase day; nan if none came within the horizon
     has_basket: NDArray[np.bool_]
     horizon_days: int
+    recent: NDArray[np.float64] | None = None  # spend in the horizon before the cut, 0 for who did not order in it
 
     def __len__(self) -> int:
         return len(self.orders)
 
     def take(self, rows: NDArray) -> Truth:
-        return Truth(self.orders[rows], self.spend[rows], self.days[rows], self.has_basket[rows], self.horizon_days)
+        recent = None if self.recent is None else self.recent[rows]
+        return Truth(
+            self.orders[rows], self.spend[rows], self.days[rows], self.has_basket[rows], self.horizon_days, recent
+        )
 
     @property
     def lost(self) -> NDArray[np.float64]:
         return (self.orders == 0).astype(float)
+
+    @property
+    def lost_spend(self) -> NDArray[np.float64]:
+        """What those who were lost had spent in the horizon before: what a campaign could have kept."""
+        return self.lost * (np.zeros(len(self)) if self.recent is None else self.recent)
+
+    @property
+    def active(self) -> NDArray[np.bool_]:
+        """Who spent in the horizon before the cut: to write to those long gone is no campaign against churn."""
+        return np.zeros(len(self), dtype=bool) if self.recent is None else self.recent > 0
 
 
 @dataclass(frozen=True)
@@ -57,11 +72,13 @@ METRICS = (
     Metric("churn", "log_loss", ("churn",), "lower", lambda t, p: m.log_loss(t.lost, p)),
     Metric("churn", "brier", ("churn",), "lower", lambda t, p: m.brier(t.lost, p)),
     Metric("churn", "ece", ("churn",), "lower", lambda t, p: m.ece(t.lost, p)),
+    Metric("churn", "lost_spend_tenth", ("churn",), "higher", lambda t, p: lost_spend_reached(t, p)),
     Metric("customer_value", "count_mae", ("orders",), "lower", lambda t, x: m.mae(t.orders, x)),
     Metric("customer_value", "count_rmse", ("orders",), "lower", lambda t, x: m.rmse(t.orders, x)),
     Metric("customer_value", "spend_mae", ("median",), "lower", lambda t, x: m.mae(t.spend, x)),
     Metric("customer_value", "spend_spearman", ("mean",), "higher", lambda t, x: m.spearman(t.spend, x)),
     Metric("customer_value", "spend_ngini", ("mean",), "higher", lambda t, x: m.ngini(t.spend, x)),
+    Metric("customer_value", "spend_tenth", ("mean",), "higher", lambda t, x: m.share_reached(t.spend, x, TENTH)),
     Metric("customer_value", "spend_bias", ("mean",), "near 0", lambda t, x: m.bias(t.spend, x)),
     Metric("customer_value", "coverage_80", ("low", "high"), "near 0.8", lambda t, a, b: m.coverage(t.spend, a, b)),
     Metric("next_purchase", f"recall@{K}", ("recall",), "higher", lambda t, x: _mean(x)),
@@ -70,10 +87,10 @@ METRICS = (
     Metric("next_purchase", "concordance", ("days",), "higher", lambda t, x: m.concordance(t.days, x, t.horizon_days)),
     Metric("segments", "spend_explained", ("segment",), "higher", lambda t, x: m.explained(t.spend, x)),
 )
-# What promotion looks at: two views of each model, its order and its size, but none that twenty wholesalers decide.
+# What promotion looks at: each model's order, its size, and where it can be the money that a campaign reaches by it.
 GATED = {
-    "churn": ("auc", "log_loss"),
-    "customer_value": ("spend_spearman", "spend_mae"),
+    "churn": ("auc", "log_loss", "lost_spend_tenth"),
+    "customer_value": ("spend_spearman", "spend_mae", "spend_tenth"),
     "next_purchase": (f"recall@{K}", f"ndcg@{K}"),
     "segments": ("spend_explained",),
 }
@@ -106,6 +123,15 @@ class Difference:
         return "worse" if self.high < 0 else "level"
 
 
+def lost_spend_reached(truth: Truth, churn: NDArray) -> float:
+    """Share of the lost spend reached by contacting a tenth of the active, those with most at stake first."""
+    active = truth.active
+    if truth.recent is None or not active.any():
+        return float("nan")
+    at_stake = churn[active] * truth.recent[active]
+    return m.share_reached(truth.lost_spend[active], at_stake, TENTH)
+
+
 def score(truth: Truth, methods: Mapping[str, Answers]) -> Scores:
     """Every metric of every method that answers it."""
     scores: Scores = {}
@@ -134,11 +160,11 @@ def unjudged(truth: Truth) -> dict[str, str]:
 
 
 def compare(truth: Truth, ours: Answers, other: Answers, models: Mapping[str, tuple[str, ...]]) -> dict:
-    """Paired differences of the named metrics, model by model, where both methods answer."""
+    """Paired differences of the named metrics, model by model, where both methods answer and can be measured."""
     asked = [metric for metric in METRICS if metric.name in models.get(metric.model, ())]
     found: dict[str, list[Difference]] = {}
     for metric in asked:
-        if _knows(metric, ours) and _knows(metric, other):
+        if _measurable(metric, truth, ours) and _measurable(metric, truth, other):
             found.setdefault(metric.model, []).append(difference(metric, truth, ours, other))
     return found
 
@@ -172,6 +198,10 @@ def _turned(metric: Metric, value: float) -> float:
 
 def _knows(metric: Metric, answers: Answers) -> bool:
     return all(name in answers for name in metric.needs)
+
+
+def _measurable(metric: Metric, truth: Truth, answers: Answers) -> bool:
+    return _knows(metric, answers) and bool(np.isfinite(measure(metric, truth, answers)))
 
 
 def _mean(values: NDArray) -> float:

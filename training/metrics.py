@@ -126,3 +126,9 @@ def recall_and_ndcg(basket: NDArray, ranked: NDArray, k: int = 10) -> tuple[floa
 def reached(actual: Values, score: Values, budget: int) -> float:
     """Sum of actuals over the `budget` customers ranked highest."""
     return float(actual[np.argsort(-score, kind="stable")[:budget]].sum())
+
+
+def share_reached(actual: Values, score: Values, share: float) -> float:
+    """Share of the sum of actuals held by that share of the customers, ranked highest; at least one of them."""
+    total = actual.sum()
+    return reached(actual, score, max(1, round(share * len(actual)))) / float(total) if total else float("nan")

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from training import judge, metrics
 from training.judge import GATED, RULES, Answers, Difference, Truth
 
-_BUDGET = 0.1  # share of the customers that a campaign can contact
-
 
 @dataclass(frozen=True)
 class Verdict:
@@ -101,21 +99,37 @@ def _in_words(model: str, worse: Difference) -> str:
 
 
 def _money(truth: Truth, methods: Mapping[str, Answers]) -> list[str]:
-    """What contacting a tenth of the customers reaches, by our ranking and by the rules'."""
-    budget = max(1, round(_BUDGET * len(truth)))
-    ours = methods[judge.OURS]
-    lost, rank = methods[RULES["churn"]], "churn_rank"
-    worth = methods[RULES["customer_value"]]
-    return [
-        f"contacting {budget:,} customers (10 %), those most likely lost first: "
-        + _reached(truth.lost, ours["churn"], lost[rank], budget, "of {total:,.0f} lost customers, {rule:,.0f}")
-        + " by days since the last order",
-        f"contacting {budget:,} customers (10 %), the most valuable first: "
-        + _reached(truth.spend, ours["mean"], worth["mean"], budget, "of {total:,.0f} spent, {rule:,.0f}")
-        + " by last year's spend",
+    """What contacting a tenth of the customers reaches, by our ranking, the rule's and the champion's."""
+    budget = max(1, round(judge.TENTH * len(truth)))
+    likely = _ranked(methods, "churn", {RULES["churn"]: ("by days since the last order", "churn_rank")})
+    worthy = _ranked(methods, "mean", {RULES["customer_value"]: ("by last year's spend", "mean")})
+    lines = [
+        _line("those most likely lost first", "lost customers", truth.lost, likely, budget),
+        _line("the most valuable first", "spent", truth.spend, worthy, budget),
     ]
+    active, recent = truth.active, truth.recent
+    if recent is not None and truth.lost_spend.sum() > 0:
+        at_stake = {who: (rank * recent)[active] for who, rank in _ranked(methods, "churn", {}).items()}
+        at_stake["by spend of the last horizon"] = recent[active]
+        what = f"spent in the last {truth.horizon_days} days by those lost since"
+        few = max(1, round(judge.TENTH * int(active.sum())))
+        lines.append(
+            _line("those active lately with most at stake first", what, truth.lost_spend[active], at_stake, few)
+        )
+    return lines
 
 
-def _reached(actual: NDArray, ours: NDArray, rule: NDArray, budget: int, words: str) -> str:
-    mine, theirs = metrics.reached(actual, ours, budget), metrics.reached(actual, rule, budget)
-    return f"{mine:,.0f} " + words.format(total=actual.sum(), rule=theirs)
+def _ranked(methods: Mapping[str, Answers], answer: str, rules: Mapping[str, tuple[str, str]]) -> dict[str, NDArray]:
+    """Scores by who ranks with them, ours first."""
+    found = {"": methods[judge.OURS][answer]}
+    found |= {words: methods[rule][name] for rule, (words, name) in rules.items() if rule in methods}
+    if answer in methods.get(judge.CHAMPION, {}):
+        found["by the champion"] = methods[judge.CHAMPION][answer]
+    return found
+
+
+def _line(order: str, what: str, actual: NDArray, rankings: Mapping[str, NDArray], budget: int) -> str:
+    reached = {who: metrics.reached(actual, rank, budget) for who, rank in rankings.items()}
+    ours, *others = (f"{value:,.0f} {who}".strip() for who, value in reached.items())
+    who = f"{budget:,} customer" + "s" * (budget != 1)
+    return f"contacting {who} (10 %), {order}: {ours} of {actual.sum():,.0f} {what}, {', '.join(others)}"
