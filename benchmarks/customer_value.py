@@ -69,7 +69,8 @@ def regulars(history: History, customers: NDArray[np.int64], as_of: int, horizon
 
     encoder = AttributeEncoder.fit(history)
     frame = training_frame(history, as_of, horizon_days, encoder)
-    churn, value = Churn.fit(frame), CustomerValue.fit(frame)
+    churn = Churn.fit(frame)
+    value = CustomerValue.fit(frame, churn)
     X = rows(history, as_of, encoder)[0][customers]
     answer = value.predict(X, as_of)
     return Forecast(answer.orders, churn.predict(X, as_of), answer.mean, answer.median, answer.low, answer.high)

@@ -42,6 +42,36 @@ def labels(
     return out
 
 
+def repeats_by_week(history: History, customers: NDArray[np.bool_], as_of: int, weeks: int) -> NDArray[np.int64]:
+    """(weeks,) purchase days of the customers (mask) after their first, as known at as_of.
+
+    Weeks end with as_of's day, the latest comes first; what lies further back is counted in the last place.
+    """
+    counts = np.zeros(weeks, np.int64)
+    lines = history.lines
+    _count(
+        lines.offsets, lines.occurred_at, lines.recorded_at, lines.voided_at, lines.local_day, lines.kind, customers,
+        as_of, local_day(as_of, history.zone), counts,
+    )  # fmt: skip
+    return counts
+
+
+@compiled
+def _count(  # type: ignore[no-untyped-def]
+    offsets, occurred_at, recorded_at, voided_at, day, kind, customers, as_of, today, counts
+):
+    for i in range(len(offsets) - 1):
+        last = -1
+        for j in range(offsets[i], offsets[i + 1]):
+            if not customers[i] or occurred_at[j] > as_of:
+                break
+            if kind[j] != PURCHASE or recorded_at[j] > as_of or voided_at[j] <= as_of or day[j] <= last:
+                continue
+            if last >= 0:
+                counts[max(0, min((today - day[j]) // 7, len(counts) - 1))] += 1
+            last = day[j]
+
+
 @compiled
 def _fill(  # type: ignore[no-untyped-def]
     offsets, recorded_at, voided_at, day, kind, amount, first, last, known_at, net, orders, spend, next_day

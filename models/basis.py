@@ -34,18 +34,24 @@ class Basis:
     def inputs_names(self) -> tuple[str, ...]:
         return (*self.features, *COLUMN_NAMES)
 
-    def training_inputs(self, frame: Frame, rows: NDArray) -> NDArray[np.float32]:
-        """(rows, inputs): as look() makes them, but with the forecasts that could be made at each row's cut-off."""
-        X = np.hstack([frame.X[rows], frame.base.take(rows).columns])
+    def training_inputs(self, frame: Frame, rows: NDArray, base: Base) -> NDArray[np.float32]:
+        """(rows, inputs) of a frame's rows and what the buy-till-you-die models say of them."""
+        X = np.hstack([frame.X[rows], base.columns])
         X[:, [i for i, name in enumerate(self.features) if name in _HIDDEN]] = np.nan
         return X
 
-    def look(self, X: NDArray[np.float32]) -> tuple[NDArray[np.float32], Base]:
-        """Inputs of the trees, and the buy-till-you-die forecast for the horizon, of feature rows."""
+    def look(self, X: NDArray[np.float32], as_of: int | NDArray[np.int64]) -> tuple[NDArray[np.float32], Base]:
+        """Inputs of the trees, and the buy-till-you-die forecast for the horizon, of feature rows at as_of (us)."""
         at = positions(self.features)
-        asked = self.btyd.forecast(X, at, self.horizon_days)
-        trained = asked if self.window_days == self.horizon_days else self.btyd.forecast(X, at, self.window_days)
+        asked = self.btyd.forecast(X, at, as_of, self.horizon_days)
+        trained = asked
+        if self.window_days != self.horizon_days:
+            trained = self.btyd.forecast(X, at, as_of, self.window_days)
         return np.hstack([X, trained.columns]), asked
+
+    def usual(self, X: NDArray[np.float32], as_of: int | NDArray[np.int64]) -> Base:
+        """The buy-till-you-die forecast for a horizon at the usual pace, whatever the season after as_of."""
+        return self.btyd.forecast(X, positions(self.features), as_of, self.horizon_days, usual=True)
 
     def save(self, folder: Path, **more: object) -> None:
         meta = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import lightgbm as lgb
 import numpy as np
@@ -48,7 +49,7 @@ class Boosted:
         *,
         seed: int = 1,
         rounds: int = ROUNDS,
-        **more: object,
+        **more: Any,
     ) -> Boosted:
         """Trees that add to the score `start` of each row; none with fewer than MIN_ROWS rows or a constant y."""
         if len(y) < MIN_ROWS or (y == y[0]).all():

@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from histories.clock import DAY
 from models.bg_nbd import BgNbd
 from models.gamma_gamma import GammaGamma
+from models.own_time import OwnTime
 from models.pareto_nbd import ParetoNbd
 
 Floats = NDArray[np.float64]
@@ -42,28 +44,50 @@ COLUMN_NAMES = ("btyd_alive", "btyd_lapse_logit", "btyd_log_orders", "btyd_worth
 
 @dataclass(frozen=True)
 class BuyTillYouDie:
-    """BG/NBD, MBG/NBD and Pareto/NBD, averaged, and Gamma-Gamma; times in days."""
+    """BG/NBD, MBG/NBD and Pareto/NBD, averaged, in the shop's own time, and Gamma-Gamma."""
 
     bg: BgNbd
     mbg: BgNbd
     pareto: ParetoNbd
     worth: GammaGamma
+    time: OwnTime
 
     @classmethod
-    def fit(cls, X: NDArray[np.float32], names: Sequence[str]) -> BuyTillYouDie:
-        """On feature rows of customers with a purchase. Raises ValueError without one."""
-        x, recency, T, value = _inputs(X[:: max(1, len(X) // _FIT_ON)], positions(names))
+    def fit(cls, X: NDArray[np.float32], names: Sequence[str], as_of: int, repeats: NDArray[np.int64]) -> BuyTillYouDie:
+        """On feature rows at as_of (us) of customers with a purchase, and their repeats (see OwnTime.fit).
+
+        Raises ValueError without a customer.
+        """
+        x, recency, T, value = _inputs(X, positions(names))
+        time = OwnTime.fit(repeats, x, recency, T, as_of)
+        few = slice(None, None, max(1, len(X) // _FIT_ON))
+        x, value, X = x[few], value[few], X[few]
+        recency, T, _ = _own(time, as_of, recency[few], T[few], 0.0)
         return cls(
             BgNbd.fit(x, recency, T),
             BgNbd.fit(x, recency, T, modified=True),
             ParetoNbd.fit(x, recency, T),
             _worth(x, value, X, names),
+            time,
         )
 
-    def forecast(self, X: NDArray[np.float32], at: Sequence[int], window_days: float) -> Base:
-        """For feature rows whose COLUMNS are at the positions `at`."""
+    def forecast(
+        self,
+        X: NDArray[np.float32],
+        at: Sequence[int],
+        as_of: int | NDArray[np.int64],
+        window_days: float,
+        *,
+        usual: bool = False,
+    ) -> Base:
+        """Of the window after as_of, for feature rows at as_of whose COLUMNS are at the positions `at`.
+
+        `usual`: as if the window ran at the usual pace.
+        """
         x, recency, T, value = _inputs(X, at)
-        each = [model.forecast(x, recency, T, window_days) for model in (self.bg, self.mbg, self.pareto)]
+        recency, T, window = _own(self.time, as_of, recency, T, window_days)
+        own = (recency, T, window_days if usual else window)
+        each = [model.forecast(x, *own) for model in (self.bg, self.mbg, self.pareto)]
         alive, lapse, orders = (each[0] + each[1] + each[2]) / 3
         return Base(alive, lapse, orders, self.worth.expected_mean(x, value))
 
@@ -73,15 +97,24 @@ class BuyTillYouDie:
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> BuyTillYouDie:
         kinds = {"bg": BgNbd, "mbg": BgNbd, "pareto": ParetoNbd, "worth": GammaGamma}
-        return cls(**{name: kind(**stored[name]) for name, kind in kinds.items()})
+        time = OwnTime(stored["time"]["begins"], tuple(stored["time"]["pace"]))
+        return cls(**{name: kind(**stored[name]) for name, kind in kinds.items()}, time=time)
 
 
 def _worth(x: Floats, value: Floats, X: NDArray[np.float32], names: Sequence[str]) -> GammaGamma:
     """On repeat purchases, as the model is published; on all of them where hardly anybody has come again."""
     if (x > 0).sum() >= _MIN_REPEATERS or "spend_mean_order" not in names:
         return GammaGamma.fit(x, value)
-    mean = X[:, list(names).index("spend_mean_order")][:: max(1, len(X) // _FIT_ON)]
-    return GammaGamma.fit(x + 1, mean.astype(np.float64))
+    return GammaGamma.fit(x + 1, X[:, list(names).index("spend_mean_order")].astype(np.float64))
+
+
+def _own(
+    time: OwnTime, as_of: int | NDArray[np.int64], recency: Floats, T: Floats, window_days: float
+) -> tuple[Floats, Floats, Floats]:
+    """Recency, T and the window after as_of in the shop's own days, from calendar days."""
+    now = np.asarray(as_of) / DAY
+    first = now - T
+    return time.span(first, first + recency), time.span(first, now), time.span(now, now + window_days)
 
 
 def positions(names: Sequence[str]) -> tuple[int, ...]:

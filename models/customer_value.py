@@ -10,15 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from models import churn as lapses
 from models.basis import Basis, newcomer
 from models.boosting import Boosted
 from models.btyd import Base
+from models.churn import Churn
 from models.explain import Reason, explained
 from models.frame import Frame
+from models.score import Score, Target
 from models.season import Season
+from models.spread import Spread
 
 Floats = NDArray[np.float64]
-TREES_WEIGHT = 0.7
 INTERVAL = 0.8
 _TINY = 1e-9
 
@@ -34,27 +37,16 @@ class Value(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Spread:
-    """How spend scatters: nobody's is sure to come, and if it comes its log lies around the expected worth."""
-
-    slope: float  # logit P(no purchase) = intercept + slope * log(expected orders)
-    intercept: float
-    residuals: Floats  # quantiles of log(spend / expected spend of those who come), at 0, .01, ... 1
-
-    def quantile(self, level: Floats, gone: Floats, location: Floats) -> Floats:
-        """Quantile of spend at `level` (rows,): zero up to P(no purchase), scattered beyond."""
-        inside = np.clip((level - gone) / np.maximum(1 - gone, _TINY), 0, 1)
-        log_spend = location + np.interp(inside, np.linspace(0, 1, len(self.residuals)), self.residuals)
-        return np.where(level > gone, np.exp(log_spend), 0.0)
-
-
-@dataclass(frozen=True)
 class CustomerValue:
-    """log orders, log spend and log spend of those who come: buy-till-you-die + level of the season + trees."""
+    """Spend has two parts: none with the probability of churn, else what a buyer spends, scattered around its mean.
+
+    So the mean is (1 - churn) times the buyer's, and the median is zero where churn is more likely than not.
+    """
 
     basis: Basis
-    trees: dict[str, Boosted]  # orders, spend, basket
-    seasons: dict[str, Season]
+    scores: dict[str, Score]  # churn (the model of that name), orders, basket (log spend of a buyer)
+    prices: Season  # log of what came over what was expected, per purchase
+    scale: float  # log of a buyer's mean spend over exp(basket): keeps the sum at what buy-till-you-die models say
     spread: Spread
     has_money: bool
 
@@ -67,87 +59,107 @@ class CustomerValue:
         return self.basis.horizon_days
 
     @classmethod
-    def fit(cls, frame: Frame) -> CustomerValue:
+    def fit(cls, frame: Frame, churn: Churn) -> CustomerValue:
+        """With the churn model of the same frame."""
         basis = Basis.of(frame)
-        rows = np.flatnonzero(frame.labelled)
-        base, came = frame.base.take(rows), frame.orders[rows] > 0
-        cuts, inputs = frame.as_of[rows], basis.training_inputs(frame, rows)
         has_money = bool(np.nansum(frame.X[:, frame.names.index("spend_total")]) > 0)
-        starts = _starts(base)
-        orders = _grown(inputs, cuts, frame.orders[rows].astype(float), starts["orders"], "poisson")
-        spend = _grown(inputs, cuts, frame.spend[rows], starts["spend"], "tweedie") if has_money else _nothing()
-        paid = came & (frame.spend[rows] > 0)
-        basket = _scatter(
-            inputs[paid], cuts[paid], np.log(np.maximum(frame.spend[rows][paid], _TINY)), starts["spend"][paid]
-        )
-        trees = {"orders": orders[0], "spend": spend[0], "basket": basket[0]}
-        seasons = {"orders": orders[1], "spend": spend[1], "basket": basket[1]}
-        model = cls(basis, trees, seasons, Spread(-1.0, 0.0, np.zeros(101)), has_money)
-        return cls(
-            basis, trees, seasons, _spread(model, inputs, base, cuts, frame.orders[rows], frame.spend[rows]), has_money
-        )
+        paid = frame.spend > 0
+        log_spend = np.where(paid, np.log(np.where(paid, frame.spend, 1.0)), np.nan)
+        scores = {
+            "churn": churn.score,
+            "orders": Score.fit(frame, basis, Target("poisson", frame.orders.astype(float), _log_orders)),
+            "basket": Score.fit(frame, basis, Target("regression", log_spend, _log_basket)),
+        }
+        latest = frame.X[frame.latest]
+        inputs, base = basis.look(latest, int(frame.as_of[-1]))
+        said = {name: score.raw(inputs, _STARTS[name](base)) for name, score in scores.items()}
+        prices = _prices(frame, frame.labelled, frame.base)
+        return cls(basis, scores, prices, _scale(base, said), _spread(frame, scores), has_money)
 
     def predict(self, X: NDArray[np.float32], as_of: int | NDArray[np.int64]) -> Value:
         """Of feature rows, for the horizon after as_of."""
-        inputs, base = self.basis.look(X)
-        levels = {name: season.level(as_of, len(X)) for name, season in self.seasons.items()}
-        scores = self._scores(inputs, base, levels)
-        orders = np.exp(scores["orders"])
+        inputs, base = self.basis.look(X, as_of)
+        said = {name: score.raw(inputs, _STARTS[name](base)) for name, score in self.scores.items()}
+        orders = np.exp(np.clip(said["orders"], -20, 20))
         if not self.has_money:
             nothing = np.zeros(len(X))
             return Value(nothing, nothing, nothing, nothing, orders)
-        gone = self._gone(scores["orders"])
-        low, median, high = (self.spread.quantile(level, gone, scores["basket"]) for level in _interval_levels(gone))
-        return Value(np.exp(scores["spend"]), median, np.minimum(low, median), np.maximum(high, median), orders)
-
-    def _scores(self, inputs: NDArray[np.float32], base: Base, levels: dict[str, Floats]) -> dict[str, Floats]:
-        starts = _starts(base)
-        return {
-            name: np.clip(starts[name] + levels[name] + TREES_WEIGHT * self.trees[name].raw(inputs), -20, 25)
-            for name in self.trees
-        }
-
-    def _gone(self, log_orders: Floats) -> Floats:
-        return expit(self.spread.intercept + self.spread.slope * log_orders)
+        gone, come = expit(said["churn"]), expit(-said["churn"])
+        location = np.clip(said["basket"] + self.scale + self.prices.level(as_of, len(X)), -20, 25)
+        often = said["orders"] - np.log(np.maximum(come, _TINY))
+        low, median, high = (self.spread.quantile(level, gone, location, often) for level in _interval_levels(gone))
+        return Value(come * np.exp(location), median, low, high, orders)
 
     def fallback(self, as_of: int) -> Value:
         """The value of somebody whose first purchase was just now; numbers, not arrays."""
         return Value(*(column[0] for column in self.predict(newcomer(self.features), as_of)))
 
-    def explain(self, X: NDArray[np.float32], as_of: int | NDArray[np.int64], top: int = 5) -> list[list[Reason]]:
+    def explain(
+        self, X: NDArray[np.float32], as_of: int | NDArray[np.int64], top: int | None = 5
+    ) -> list[list[Reason]]:
         """The strongest reasons of each row; effects are on the log of expected spend (orders without money)."""
-        inputs, base = self.basis.look(X)
-        name = "spend" if self.has_money else "orders"
-        effects = TREES_WEIGHT * self.trees[name].contributions(inputs)
-        level = self.seasons[name].level(as_of, len(X))
-        return explained(self.basis.inputs_names, inputs, effects, _starts(base)[name], level, top)
+        inputs, base = self.basis.look(X, as_of)
+        name = "basket" if self.has_money else "orders"
+        score, ground = self.scores[name], _STARTS[name](base)
+        seasonal = ground - _STARTS[name](self.basis.usual(X, as_of))
+        level, effects = seasonal + score.level, score.contributions(inputs)
+        if self.has_money:
+            lost = self.scores["churn"]
+            alone, slope = _coming(lapses.start(base), lost.raw(inputs, lapses.start(base)))
+            ground = ground + alone
+            level = level + self.scale + self.prices.level(as_of, len(X)) + slope * lost.level
+            effects = effects + slope[:, None] * lost.contributions(inputs)
+        return explained(self.basis.inputs_names, inputs, effects, ground - seasonal, level, top)
 
     def importance(self) -> dict[str, float]:
         names = self.basis.inputs_names
-        gains = self.trees["spend" if self.has_money else "orders"].gain(len(names))
-        return dict(zip(names, gains.tolist(), strict=True))
+        trees = self.scores["basket" if self.has_money else "orders"].trees
+        return dict(zip(names, trees.gain(len(names)).tolist(), strict=True))
 
     def save(self, folder: Path) -> None:
-        spread = asdict(self.spread) | {"residuals": self.spread.residuals.tolist()}
-        seasons = {name: asdict(season) for name, season in self.seasons.items()}
-        self.basis.save(folder, seasons=seasons, spread=spread, has_money=self.has_money)
-        for name, trees in self.trees.items():
-            trees.save(folder / f"{name}.txt")
+        self.basis.save(
+            folder,
+            scores={name: [score.weight, score.level] for name, score in self.scores.items()},
+            prices=asdict(self.prices),
+            scale=self.scale,
+            spread={"edges": self.spread.edges.tolist(), "quantiles": self.spread.quantiles.tolist()},
+            has_money=self.has_money,
+        )
+        for name, score in self.scores.items():
+            score.trees.save(folder / f"{name}.txt")
 
     @classmethod
     def load(cls, folder: Path) -> CustomerValue:
         basis, meta = Basis.load(folder)
-        seasons = {name: Season(**season) for name, season in meta["seasons"].items()}
-        trees = {name: Boosted.load(folder / f"{name}.txt") for name in seasons}
-        spread = Spread(**(meta["spread"] | {"residuals": np.array(meta["spread"]["residuals"])}))
-        return cls(basis, trees, seasons, spread, meta["has_money"])
+        scores = {
+            name: Score(Boosted.load(folder / f"{name}.txt"), *numbers) for name, numbers in meta["scores"].items()
+        }
+        spread = Spread(np.array(meta["spread"]["edges"]), np.array(meta["spread"]["quantiles"]))
+        return cls(basis, scores, Season(**meta["prices"]), meta["scale"], spread, meta["has_money"])
 
 
-def _starts(base: Base) -> dict[str, Floats]:
-    orders = np.log(np.maximum(base.orders, _TINY))
-    spend = orders + np.log(np.maximum(base.worth, _TINY))
-    come = np.log(np.maximum(1 - base.lapse, _TINY))
-    return {"orders": orders, "spend": spend, "basket": spend - come}
+def _log_orders(base: Base) -> Floats:
+    return np.log(np.maximum(base.orders, _TINY))
+
+
+def _log_basket(base: Base) -> Floats:
+    """Log of the expected spend of those who come."""
+    return _log_orders(base) + np.log(np.maximum(base.worth, _TINY) / np.maximum(1 - base.lapse, _TINY))
+
+
+_STARTS = {"churn": lapses.start, "orders": _log_orders, "basket": _log_basket}
+
+
+def _coming(start: Floats, raw: Floats) -> tuple[Floats, Floats]:
+    """log P(a purchase) at the logit `start` of churn, and what it changes per logit on the way to `raw`."""
+    alone, moved = -np.logaddexp(0, start), raw - start
+    near = np.abs(moved) < 1e-9
+    return alone, np.where(near, -expit(start), (-np.logaddexp(0, raw) - alone) / np.where(near, 1.0, moved))
+
+
+def _scale(base: Base, said: dict[str, Floats]) -> float:
+    total, made = (base.orders * base.worth).sum(), (expit(-said["churn"]) * np.exp(said["basket"])).sum()
+    return float(np.log(max(total, _TINY) / max(made, _TINY)))
 
 
 def _interval_levels(gone: Floats) -> tuple[Floats, Floats, Floats]:
@@ -157,54 +169,26 @@ def _interval_levels(gone: Floats) -> tuple[Floats, Floats, Floats]:
     return low, np.full(len(gone), 0.5), np.where(gone >= tail, INTERVAL, 1 - tail)
 
 
-def _nothing() -> tuple[Boosted, Season]:
-    return Boosted(None, None), Season((), (), 0.0)
+def _prices(frame: Frame, known: NDArray[np.bool_], base: Base) -> Season:
+    """Levels of what a purchase brings at each cut-off: seasons, inflation, and returns where spend is net."""
+    cuts, levels = [], []
+    for cut in np.unique(frame.as_of[known]).tolist():
+        rows = np.flatnonzero(known & (frame.as_of == cut))
+        came, expected = frame.spend[rows].sum(), (frame.orders[rows] * base.worth[rows]).sum()
+        if came > 0 and expected > 0:
+            cuts.append(cut)
+            levels.append(float(np.clip(np.log(came / expected), -2, 2)))
+    return Season.of(cuts, levels)
 
 
-def _grown(
-    inputs: NDArray[np.float32], cuts: NDArray[np.int64], y: Floats, start: Floats, objective: str
-) -> tuple[Boosted, Season]:
-    """Trees of a target with a log link, on its start and the level of each cut-off."""
-    if not len(y) or y.sum() <= 0:
-        return _nothing()
-    levels = {}
-    begin = start.copy()
-    for cut in np.unique(cuts).tolist():
-        rows = cuts == cut
-        levels[cut] = float(np.clip(np.log(max(y[rows].sum(), _TINY) / max(np.exp(start[rows]).sum(), _TINY)), -3, 3))
-        begin[rows] += levels[cut]
-    scale = max(float(y.mean()), _TINY)
-    return Boosted.fit(inputs, y / scale, begin - np.log(scale), objective), Season.of(
-        list(levels), list(levels.values())
-    )
-
-
-def _scatter(inputs: NDArray[np.float32], cuts: NDArray[np.int64], y: Floats, start: Floats) -> tuple[Boosted, Season]:
-    """Trees of a log of spend, by least squares on what is left after start and the level of each cut-off."""
-    if not len(y):
-        return _nothing()
-    levels = {cut: float((y - start)[cuts == cut].mean()) for cut in np.unique(cuts).tolist()}
-    left = y - start - np.array([levels[cut] for cut in cuts.tolist()])
-    return Boosted.fit(inputs, left, None, "regression"), Season.of(list(levels), list(levels.values()))
-
-
-def _spread(
-    model: CustomerValue, inputs: NDArray[np.float32], base: Base, cuts: NDArray, orders: NDArray, spend: Floats
-) -> Spread:
-    """From the training rows themselves."""
-    usual = np.linspace(-1.5, 1.5, 101)
-    if len(orders) < 30 or len(set((orders == 0).tolist())) < 2:
-        return Spread(-1.0, -0.5, usual)
-    levels = {
-        n: np.interp(cuts / 864e8, s.days, s.levels) if s.days else np.zeros(len(cuts))
-        for n, s in model.seasons.items()
-    }
-    scores = model._scores(inputs, base, levels)
-    from sklearn.linear_model import LogisticRegression
-
-    fitted = LogisticRegression().fit(scores["orders"][:, None], orders == 0)
-    paid = spend > 0
-    if paid.sum() < 30:
-        return Spread(float(fitted.coef_[0, 0]), float(fitted.intercept_[0]), usual)
-    left = np.log(spend[paid]) - scores["basket"][paid]
-    return Spread(float(fitted.coef_[0, 0]), float(fitted.intercept_[0]), np.quantile(left, np.linspace(0, 1, 101)))
+def _spread(frame: Frame, scores: dict[str, Score]) -> Spread:
+    """From the last label window, as it was forecast before it."""
+    held = {name: score.held for name, score in scores.items() if score.held is not None}
+    if frame.earlier is None or len(held) < len(scores):
+        return Spread.usual()
+    rows, then = np.flatnonzero(frame.as_of == frame.earlier.as_of), frame.earlier
+    prices = _prices(frame, frame.known_at(then.as_of), then.base)
+    location = held["basket"] + _scale(then.base.take(rows), held) + prices.level(then.as_of, len(rows))
+    often = held["orders"] - np.log(np.maximum(expit(-held["churn"]), _TINY))
+    paid = frame.spend[rows] > 0
+    return Spread.fit(np.log(frame.spend[rows][paid]) - location[paid], often[paid])

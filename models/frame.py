@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from features.attributes import AttributeEncoder
 from features.customers import NAMES, customer_features
-from features.labels import Labels, labels
+from features.labels import Labels, labels, repeats_by_week
 from histories.clock import DAY, from_local, local_time
 from histories.history import History
 from histories.sample import drawn, hashes
@@ -21,6 +21,14 @@ YEAR_DAYS = 364  # weeks, so that weekdays fall together
 MAX_CUTOFFS = 30
 MAX_ROWS = 400_000  # more rows help less than they cost; customers are then drawn for each cut-off
 _MIN_HISTORY_DAYS = 30
+
+
+class Earlier(NamedTuple):
+    """A backtest inside the training data: buy-till-you-die models as fitted at a labelled cut-off."""
+
+    as_of: int  # us
+    base: Base  # of every labelled row; those after as_of are of no use
+    btyd: BuyTillYouDie
 
 
 @dataclass(frozen=True)
@@ -34,8 +42,9 @@ class Frame:
     orders: NDArray[np.float32]  # in the window_days after the cut-off; nan when not known yet
     spend: NDArray[np.float64]
     next_day: NDArray[np.float32]  # days to the next purchase; nan when none came before the frame's as_of
-    base: Base  # of buy-till-you-die models fitted at the row's own cut-off
+    base: Base  # of the buy-till-you-die models for the row's window
     btyd: BuyTillYouDie  # fitted at the frame's as_of
+    earlier: Earlier | None  # what could be said at the last labelled cut-off; None where none has labels before it
     horizon_days: int
     window_days: int  # the label window: the horizon, or shorter where the history is too short for it
 
@@ -47,6 +56,10 @@ class Frame:
     @property
     def labelled(self) -> NDArray[np.bool_]:
         return ~self.latest
+
+    def known_at(self, as_of: int) -> NDArray[np.bool_]:
+        """The rows whose label windows had ended by as_of (us)."""
+        return self.labelled & (self.as_of <= as_of - self.window_days * DAY)
 
 
 def cutoffs(span: tuple[int, int], as_of: int, window_days: int) -> list[int]:
@@ -81,15 +94,16 @@ def rows(
 
 
 def training_frame(
-    history: History, as_of: int, horizon_days: int, encoder: AttributeEncoder, *, seed: int = 0
+    history: History, as_of: int, horizon_days: int, encoder: AttributeEncoder, *, seed: int = 0, net: bool = False
 ) -> Frame:
     """Labelled rows at rolling cut-offs and the unlabelled ones at as_of (inclusive, us).
 
-    Nothing after as_of is seen. Raises ValueError when nobody has bought by as_of.
+    `net`: returns in a label window take off its spend, which may fall below zero. Nothing after as_of is seen.
+    Raises ValueError when nobody has bought by as_of.
     """
-    plan = plan_for(history, as_of, horizon_days)
+    plan = plan_for(history, as_of, horizon_days, net=net)
     hashed = hashes(history.customer_id)
-    return assemble(plan, [seen_at(history, cut, plan, encoder, hashed, seed) for cut in plan.cuts], encoder)
+    return assemble(plan, [seen_at(history, cut, plan, encoder, hashed, seed) for cut in plan.cuts], history, encoder)
 
 
 @dataclass(frozen=True)
@@ -100,23 +114,24 @@ class Plan:
     horizon_days: int
     window_days: int  # the label window
     share: float  # of the customers drawn for each labelled cut-off
+    net: bool  # returns take off spend
 
     @property
     def as_of(self) -> int:
         return self.cuts[-1]
 
 
-def plan_for(history: History, as_of: int, horizon_days: int) -> Plan:
+def plan_for(history: History, as_of: int, horizon_days: int, *, net: bool = False) -> Plan:
     """Raises ValueError when nobody has bought by as_of."""
-    return plan_of(_first_purchase(history, as_of), as_of, horizon_days, len(history), history.zone)
+    return plan_of(_first_purchase(history, as_of), as_of, horizon_days, len(history), history.zone, net=net)
 
 
-def plan_of(first: int, as_of: int, horizon_days: int, customers: int, zone: str) -> Plan:
+def plan_of(first: int, as_of: int, horizon_days: int, customers: int, zone: str, *, net: bool) -> Plan:
     """From the first purchase (us) and the number of customers."""
     window = window_for((first, as_of), as_of, horizon_days)
     cuts = _local_cutoffs(first, as_of, window, zone)
     share = min(1.0, MAX_ROWS / max(customers * len(cuts), 1))
-    return Plan((*cuts, as_of), horizon_days, window, share)
+    return Plan((*cuts, as_of), horizon_days, window, share, net)
 
 
 class Seen(NamedTuple):
@@ -146,20 +161,15 @@ def _unknown(size: int) -> Labels:
 
 
 def _after(history: History, customers: NDArray[np.int32], cut: int, plan: Plan) -> Labels:
-    came = labels(history, cut, plan.window_days, known_at=plan.as_of)
+    came = labels(history, cut, plan.window_days, net=plan.net, known_at=plan.as_of)
     return Labels(came.orders[customers], came.spend[customers], came.next_day[customers])
 
 
-def assemble(plan: Plan, seen: Sequence[Seen], encoder: AttributeEncoder) -> Frame:
-    """The frame of the rows seen at each of the plan's cut-offs; buy-till-you-die models are fitted at each."""
+def assemble(plan: Plan, seen: Sequence[Seen], history: History, encoder: AttributeEncoder) -> Frame:
+    """The frame of the rows seen at each of the plan's cut-offs, of customers by their positions in the history."""
     names = (*NAMES, *encoder.names)
     parts = [(cut, part) for cut, part in zip(plan.cuts, seen, strict=True) if len(part.customer)]
-    windows = [plan.horizon_days if cut == plan.as_of else plan.window_days for cut, _ in parts]
-    btyd = [BuyTillYouDie.fit(part.X, names) for _, part in parts]
-    base = [
-        model.forecast(part.X, positions(names), window)
-        for model, (_, part), window in zip(btyd, parts, windows, strict=True)
-    ]
+    btyd = _fitted(parts[-1], history, names)
     return Frame(
         X=np.concatenate([part.X for _, part in parts]),
         names=names,
@@ -168,11 +178,39 @@ def assemble(plan: Plan, seen: Sequence[Seen], encoder: AttributeEncoder) -> Fra
         orders=np.concatenate([part.labels.orders for _, part in parts]),
         spend=np.concatenate([part.labels.spend for _, part in parts]),
         next_day=np.concatenate([part.labels.next_day for _, part in parts]),
-        base=Base(*(np.concatenate(columns) for columns in zip(*base, strict=True))),
-        btyd=btyd[-1],
+        base=_joined([_said(btyd, part, names, plan) for part in parts]),
+        btyd=btyd,
+        earlier=_earlier(plan, parts, history, names),
         horizon_days=plan.horizon_days,
         window_days=plan.window_days,
     )
+
+
+def _earlier(plan: Plan, parts: Sequence[tuple[int, Seen]], history: History, names: tuple[str, ...]) -> Earlier | None:
+    """At the last cut-off with labels, if there are label windows that end before it."""
+    labelled = parts[:-1]
+    if not labelled or labelled[0][0] > labelled[-1][0] - plan.window_days * DAY:
+        return None
+    btyd = _fitted(labelled[-1], history, names)
+    return Earlier(labelled[-1][0], _joined([_said(btyd, part, names, plan) for part in labelled]), btyd)
+
+
+def _fitted(part: tuple[int, Seen], history: History, names: tuple[str, ...]) -> BuyTillYouDie:
+    cut, seen = part
+    customers = np.zeros(len(history), dtype=bool)
+    customers[seen.customer] = True
+    weeks = int(seen.X[:, names.index("T")].max() // 7) + 1
+    return BuyTillYouDie.fit(seen.X, names, cut, repeats_by_week(history, customers, cut, weeks))
+
+
+def _said(btyd: BuyTillYouDie, part: tuple[int, Seen], names: tuple[str, ...], plan: Plan) -> Base:
+    cut, seen = part
+    window = plan.horizon_days if cut == plan.as_of else plan.window_days
+    return btyd.forecast(seen.X, positions(names), cut, window)
+
+
+def _joined(parts: Sequence[Base]) -> Base:
+    return Base(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
 def _local_cutoffs(first: int, as_of: int, window_days: int, zone: str) -> list[int]:

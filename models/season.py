@@ -1,4 +1,4 @@
-"""The level of business: how much more than the buy-till-you-die models say comes in a season."""
+"""Levels that return with the season."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Season:
 
     @classmethod
     def of(cls, cuts: Sequence[int], levels: Sequence[float]) -> Season:
-        """From cut-offs in microseconds, oldest first. Without a year ago there is no telling: none."""
+        """From cut-offs in microseconds, oldest first. Without a year ago it is their mean, or none."""
         days = tuple(cut / DAY for cut in cuts)
-        return cls(days, tuple(levels), 0.0)
+        return cls(days, tuple(levels), float(np.mean(levels)) if len(levels) else 0.0)
 
     def level(self, as_of: int | NDArray[np.int64], rows: int) -> Floats:
         """(rows,): the level a year before as_of, between the cut-offs around it."""

@@ -72,7 +72,8 @@ def frame() -> Frame:
 
 def test_reasons_add_up_to_the_scores(frame: Frame) -> None:
     X = frame.X[frame.latest][:50]
-    churn, value = Churn.fit(frame), CustomerValue.fit(frame)
+    churn = Churn.fit(frame)
+    value = CustomerValue.fit(frame, churn)
     for reasons, raw in (
         (churn.explain(X, AS_OF, top=None), logit(churn.predict(X, AS_OF))),
         (value.explain(X, AS_OF, top=None), np.log(value.predict(X, AS_OF).mean)),

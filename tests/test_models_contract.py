@@ -47,9 +47,10 @@ def made_up(customers: int, orders: int, price: float = 5.0) -> History:
 def fitted(history: History) -> Shop:
     encoder = AttributeEncoder.fit(history)
     frame = training_frame(history, AS_OF, 90, encoder)
-    value = CustomerValue.fit(frame)
+    churn = Churn.fit(frame)
+    value = CustomerValue.fit(frame, churn)
     models = {
-        "churn": Churn.fit(frame),
+        "churn": churn,
         "customer_value": value,
         "segments": Segments.fit(frame, value),
         "when": When.fit(frame),

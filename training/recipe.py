@@ -25,7 +25,7 @@ from training.backtest import Holdout
 from training.judge import Answers, K
 
 Step = Callable[[str], None]
-Frames = Callable[[History, int, int, AttributeEncoder], Frame]
+Frames = Callable[..., Frame]  # of (history, as_of, horizon_days, encoder), as models.frame.training_frame
 STAGES = ("features", "churn", "customer_value", "segments", "next_purchase")
 
 
@@ -89,7 +89,7 @@ def fit(
         step("churn")
         churn = Churn.fit(frame)
         step("customer_value")
-        value = CustomerValue.fit(frame)
+        value = CustomerValue.fit(frame, churn)
         step("segments")
         segments = Segments.fit(frame, value)
         step("next_purchase")

@@ -48,12 +48,19 @@ def train(
 
 
 def training_frame(
-    everybody: Histories, share: float, history: History, as_of: int, horizon_days: int, encoder: AttributeEncoder
+    everybody: Histories,
+    share: float,
+    history: History,
+    as_of: int,
+    horizon_days: int,
+    encoder: AttributeEncoder,
+    *,
+    net: bool = False,
 ) -> Frame:
     """models.frame.training_frame of the same customers: those of `history`, drawn by that share."""
-    plan = plan_for(history, as_of, horizon_days)
+    plan = plan_for(history, as_of, horizon_days, net=net)
     rows = everybody.map(partial(_rows, share, plan, encoder), ROWS).toArrow()
-    return assemble(plan, _by_cut(rows, plan, history, len(encoder.names)), encoder)
+    return assemble(plan, _by_cut(rows, plan, history, len(encoder.names)), history, encoder)
 
 
 def _rows(share: float, plan: Plan, encoder: AttributeEncoder, history: History) -> pa.Table:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from numpy.typing import NDArray
@@ -70,6 +71,7 @@ def train(
     yet, and gates.Refused; then, as after any failure, the registry is as it was.
     """
     days, watch = horizon_days or settings.horizon_days, _Watch(progress)
+    frames = partial(frames, net=settings.value == "net")
     watch.step("load")
     made_of = facts(store, settings, days)  # before the data are read: what comes in between is news next time
     history, as_of, share = _load(store, as_of)

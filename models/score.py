@@ -1,0 +1,164 @@
+"""A score: what the buy-till-you-die models say, moved by trees as far as a backtest trusts them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq, minimize_scalar
+from scipy.special import expit
+
+from models.basis import Basis
+from models.boosting import MIN_ROWS, Boosted
+from models.btyd import Base
+from models.frame import Frame
+
+Floats = NDArray[np.float64]
+_BELIEF, _DOUBT = 0.75, 0.25  # the weight of the trees before a backtest, and the standard deviation of that
+_UNTRIED = 0.5  # the weight where no backtest fits into the history
+# Small ones: what is left beside the buy-till-you-die models is nearly additive.
+_TREES: dict[str, Any] = {"num_leaves": 5, "learning_rate": 0.06, "feature_fraction": 0.3}
+_TINY = 1e-9
+
+
+class Target(NamedTuple):
+    """What a score is of: y of every row of the frame, and the raw score that the buy-till-you-die models give.
+
+    Rows whose y is nan have no part in it.
+    """
+
+    objective: Literal["binary", "poisson", "regression"]
+    y: Floats
+    start: Callable[[Base], Floats]
+
+
+@dataclass(frozen=True)
+class Score:
+    """raw = start + level + weight * trees: a logit for binary, a log for poisson, y itself for regression."""
+
+    trees: Boosted
+    weight: float
+    level: float  # keeps the sum over all customers at what start says: trees tell customers apart, not seasons
+    # Raw scores of the rows at the last labelled cut-off by a fit that knew nothing after it; not saved.
+    held: Floats | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def fit(cls, frame: Frame, basis: Basis, target: Target) -> Score:
+        """The weight is chosen on the last label window of the frame, with trees of the windows before it."""
+        trees = _grown(frame, basis, target, np.flatnonzero(frame.labelled), frame.base)
+        weight, held = _tried(frame, basis, target)
+        latest = np.flatnonzero(frame.latest)
+        inputs, base = basis.look(frame.X[latest], frame.as_of[latest])
+        start = target.start(base)
+        level = _kept(target.objective, start, start + weight * trees.raw(inputs))
+        return cls(trees, weight, level + _lasting(frame, target, frame.labelled, frame.base), held)
+
+    def raw(self, inputs: NDArray[np.float32], start: Floats) -> Floats:
+        return start + self.level + self.weight * self.trees.raw(inputs)
+
+    def contributions(self, inputs: NDArray[np.float32]) -> Floats:
+        """(rows, inputs + 1): exact shares of what the trees add to start, the last column their expectation."""
+        return self.weight * self.trees.contributions(inputs)
+
+
+def _tried(frame: Frame, basis: Basis, target: Target) -> tuple[float, Floats | None]:
+    """The weight that a backtest chooses, and the scores of its customers."""
+    then = frame.earlier
+    if then is None:
+        return _UNTRIED, None
+    rows = np.flatnonzero(frame.as_of == then.as_of)
+    base = then.base.take(rows)
+    start = target.start(base)
+    known = frame.known_at(then.as_of)
+    trees = _grown(frame, basis, target, np.flatnonzero(known), then.base)
+    start += _lasting(frame, target, known, then.base)
+    if trees.booster is None:
+        return _UNTRIED, start
+    moved = trees.raw(basis.training_inputs(frame, rows, base))
+    said = ~np.isnan(target.y[rows])
+    weight = _weight(target.objective, target.y[rows][said], start[said], moved[said])
+    raw = start + weight * moved
+    return weight, raw + _kept(target.objective, start, raw)
+
+
+def _grown(frame: Frame, basis: Basis, target: Target, rows: NDArray[np.int64], base: Base) -> Boosted:
+    """Trees on the starting scores and the level of each cut-off."""
+    rows = rows[~np.isnan(target.y[rows])]
+    if len(rows) < MIN_ROWS or not target.y[rows].any():
+        return Boosted(None, None)
+    base, y, cuts = base.take(rows), target.y[rows], frame.as_of[rows]
+    start = target.start(base)
+    for cut, level in _levels(target.objective, y, start, cuts).items():
+        start[cuts == cut] += level
+    return Boosted.fit(basis.training_inputs(frame, rows, base), y, start, target.objective, **_TREES)
+
+
+def _lasting(frame: Frame, target: Target, known: NDArray[np.bool_], base: Base) -> float:
+    """The level of churn that comes back at every cut-off, as of customers who are more regular than the models think.
+
+    What comes and goes is the season's. The sums of orders and spend are left to the shop's own time.
+    """
+    rows = np.flatnonzero(known)
+    if target.objective != "binary" or not len(rows):
+        return 0.0
+    found = _levels("binary", target.y[rows], target.start(base.take(rows)), frame.as_of[rows])
+    levels = np.array(list(found.values()))
+    mean, spread = levels.mean(), levels.var(ddof=1) if len(levels) > 1 else np.inf
+    return float(mean * mean**2 / (mean**2 + spread + _TINY))
+
+
+def _levels(objective: str, y: Floats, raw: Floats, cuts: NDArray[np.int64]) -> dict[int, float]:
+    """By cut-off."""
+    return {cut: _level(objective, y[cuts == cut], raw[cuts == cut]) for cut in np.unique(cuts).tolist()}
+
+
+def _level(objective: str, y: Floats, raw: Floats) -> float:
+    """What to add to raw so that the forecasts add up to y."""
+    if objective == "binary":
+        share = float(np.clip(y.mean(), 0.5 / len(y), 1 - 0.5 / len(y)))
+        return float(brentq(lambda level: float(expit(raw + level).mean()) - share, -15, 15))
+    if objective == "regression":
+        return float((y - raw).mean())
+    return float(np.clip(np.log(max(y.sum(), _TINY) / max(np.exp(raw).sum(), _TINY)), -3, 3))
+
+
+def _kept(objective: str, start: Floats, raw: Floats) -> float:
+    """What to add to raw so that the forecasts add up to those of start."""
+    inverse = {"binary": expit, "poisson": np.exp, "regression": np.asarray}[objective]
+    return _level(objective, inverse(start), raw)
+
+
+def _weight(objective: str, y: Floats, start: Floats, moved: Floats) -> float:
+    """The most probable weight given y: the level is free, as the next season's will be another one."""
+    if not len(y):
+        return _UNTRIED
+
+    def loss(weight: float) -> float:
+        raw = start + weight * moved
+        return float(_losses(objective, y, raw + _level(objective, y, raw)).sum())
+
+    noise = _dispersion(objective, y, start + _level(objective, y, start))
+
+    def cost(weight: float) -> float:
+        return loss(weight) / noise + ((weight - _BELIEF) / _DOUBT) ** 2 / 2
+
+    return float(minimize_scalar(cost, bounds=(0.0, 1.25), method="bounded", options={"xatol": 1e-3}).x)
+
+
+def _losses(objective: str, y: Floats, raw: Floats) -> Floats:
+    """Negative log-likelihoods, up to constants and dispersion."""
+    if objective == "binary":
+        return np.logaddexp(0, raw) - y * raw
+    return np.exp(raw) - y * raw if objective == "poisson" else (y - raw) ** 2 / 2
+
+
+def _dispersion(objective: str, y: Floats, raw: Floats) -> float:
+    """How much noisier y is than the likelihood says, by Pearson's estimate."""
+    if objective == "binary":
+        return 1.0
+    mean = np.maximum(np.exp(raw), _TINY)
+    noise = ((y - mean) ** 2 / mean).mean() if objective == "poisson" else ((y - raw) ** 2).mean()
+    return max(float(noise), _TINY)

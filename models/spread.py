@@ -1,0 +1,51 @@
+"""How the spend of those who come scatters around what is expected of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+_LEVELS = np.linspace(0, 1, 101)
+_FEWEST = 30  # buyers below whom the scatter is taken to be log-normal
+_PER_GROUP, _MOST_GROUPS = 200, 5
+_USUAL_SD = 0.8  # of the log of a shop's spend per buyer
+_TINY = 1e-9
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Quantiles of log(spend / mean) of buyers, at 0, .01, ... 1, in groups by how often they buy."""
+
+    edges: Floats  # (groups - 1,) log of the expected orders of those who come
+    quantiles: Floats  # (groups, 101)
+
+    @classmethod
+    def usual(cls) -> Spread:
+        """Log-normal with mean 1: of a shop where too few came to tell."""
+        from scipy.stats import norm
+
+        normal = norm.ppf(np.clip(_LEVELS, 0.005, 0.995))
+        return cls(np.empty(0), (_USUAL_SD * normal - _USUAL_SD**2 / 2)[None, :])
+
+    @classmethod
+    def fit(cls, residuals: Floats, log_orders: Floats) -> Spread:
+        """Of buyers (rows,): out-of-time residuals make the intervals conformal (Vovk et al. 2005, split form)."""
+        if len(residuals) < _FEWEST:
+            return cls.usual()
+        groups = int(np.clip(len(residuals) // _PER_GROUP, 1, _MOST_GROUPS))
+        edges = np.quantile(log_orders, np.arange(1, groups) / groups)
+        member = np.searchsorted(edges, log_orders)
+        pooled = np.quantile(residuals, _LEVELS)
+        parts = [residuals[member == group] for group in range(groups)]
+        return cls(edges, np.array([np.quantile(p, _LEVELS) if len(p) >= _FEWEST else pooled for p in parts]))
+
+    def quantile(self, level: Floats, gone: Floats, location: Floats, log_orders: Floats) -> Floats:
+        """Of spend at `level` (rows,): zero up to P(no purchase), scattered around exp(location) beyond."""
+        inside = np.clip((level - gone) / np.maximum(1 - gone, _TINY), 0, 1) * (len(_LEVELS) - 1)
+        left = np.minimum(inside.astype(np.int64), len(_LEVELS) - 2)
+        group = np.searchsorted(self.edges, log_orders)
+        low, high = self.quantiles[group, left], self.quantiles[group, left + 1]
+        return np.where(level > gone, np.exp(location + low + (inside - left) * (high - low)), 0.0)
