@@ -385,18 +385,11 @@ def _score_on_spark(settings: Settings, out: str, history: str | None, **asked: 
 def _settings(store: str | None, **given: Any) -> Settings:
     """The settings, with what the command line says in place of them, and URLs that mean the same from any folder."""
     from histories.settings import Settings
+    from histories.urls import absolute
 
     settings = Settings(**{name: value for name, value in given.items() if value is not None})
     urls = {"store": absolute(store or settings.store), "tracking_uri": absolute(settings.tracking_uri)}
     return settings.model_copy(update=urls)
-
-
-def absolute(url: str) -> str:
-    """A SQLite URL with a relative path, as one from the root; others as they are."""
-    scheme, mark, path = url.partition(":///")
-    if scheme.split("+")[0] != "sqlite" or not path or path.startswith((":memory:", "/")):
-        return url
-    return f"{scheme}{mark}{Path(path).absolute()}"
 
 
 def _open(settings: Settings) -> Store:

@@ -128,75 +128,70 @@ SHOPIFY = ColumnMap(
 # WooCommerce has three common exports. Analytics > Orders (one row per order, the customer by name) is of the core;
 # the other two are the export extensions, one row per item. Orders that never were, or were undone, are left out.
 _UNPAID = "('pending', 'failed', 'cancelled', 'checkout-draft', 'trash', 'pending payment', 'draft')"
-_WOO_ITEMS = (
-    """
+_WOO_STATUS = """replace(lower(trim("status")), 'wc-', '')"""
+_WOO_ITEMS = f"""
 SELECT line, coalesce(nullif(lower(trim("billing_email")), ''), nullif(trim("customer_id"), '0')) AS customer_id,
     "date" AS occurred_at, NULL AS recorded_at, "order_number" AS order_id,
     coalesce(nullif(trim("item_sku"), ''), "item_product_id") AS product_id, "item_name" AS product_name,
     "item_quantity" AS quantity, NULL AS unit_price, "item_total" AS amount,
     CAST(TRY_CAST("item_subtotal" AS DOUBLE) - TRY_CAST("item_total" AS DOUBLE) AS VARCHAR) AS discount,
     NULL AS channel, "order_currency" AS currency, NULL AS id
-FROM {raw} WHERE replace(lower(trim("status")), 'wc-', '') NOT IN """
-    + _UNPAID
-)
-_WOO_ADVANCED = (
-    """
-SELECT line, first_value(nullif(lower(trim("Email (Billing)")), '') IGNORE NULLS) OVER whole AS customer_id,
-    first_value(nullif("Order Date", '') IGNORE NULLS) OVER whole AS occurred_at, NULL AS recorded_at,
-    "Order Number" AS order_id, coalesce(nullif(trim("SKU"), ''), "Item Name") AS product_id,
-    "Item Name" AS product_name, "Quantity" AS quantity, "Item Cost" AS unit_price, NULL AS amount,
-    NULL AS discount, NULL AS channel, NULL AS currency, NULL AS id
-FROM {raw}
-WINDOW whole AS (PARTITION BY "Order Number" ORDER BY line ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
-QUALIFY replace(lower(trim(first_value(nullif("Order Status", '') IGNORE NULLS) OVER whole)), 'wc-', '') NOT IN """
-    + _UNPAID
-)
-_WOO_ANALYTICS = (
-    """
-SELECT line, lower(trim("Customer")) AS customer_id, "Date" AS occurred_at, NULL AS recorded_at,
-    "Order #" AS order_id, NULL AS product_id, NULL AS product_name, "Items sold" AS quantity,
-    NULL AS unit_price, "N. Revenue" AS amount, NULL AS discount, NULL AS channel, NULL AS currency, NULL AS id
-FROM {raw} WHERE replace(lower(trim("Status")), 'wc-', '') NOT IN """
-    + _UNPAID
-)
+FROM {{raw}} WHERE {_WOO_STATUS} NOT IN {_UNPAID}"""
+# What was paid back of an item has no date in the export: a return line, learned of when it is imported.
+_WOO_REFUNDED = f"""
+UNION ALL
+SELECT line, coalesce(nullif(lower(trim("billing_email")), ''), nullif(trim("customer_id"), '0')),
+    "date", '{{now}}', "order_number", coalesce(nullif(trim("item_sku"), ''), "item_product_id"), "item_name",
+    CAST(-greatest(abs(coalesce(TRY_CAST("item_refunded_qty" AS DOUBLE), 0)), 1) AS VARCHAR), NULL,
+    CAST(-abs(TRY_CAST("item_refunded" AS DOUBLE)) AS VARCHAR), NULL, NULL, "order_currency",
+    'refund ' || "order_number" || ' ' || "item_id"
+FROM {{raw}} WHERE {_WOO_STATUS} NOT IN {_UNPAID} AND abs(TRY_CAST("item_refunded" AS DOUBLE)) > 0"""
+_WOO_ITEM_COLUMNS = (
+    "order_number", "date", "status", "customer_id", "billing_email", "order_currency", "item_product_id", "item_name",
+    "item_sku", "item_quantity", "item_subtotal", "item_total",
+)  # fmt: skip
+
+
+def _woo_advanced(quantity: str) -> ColumnMap:
+    """Advanced Order Export; its own choice of columns holds the quantity without what was refunded."""
+    query = f"""
+    SELECT line, first_value(nullif(lower(trim("Email (Billing)")), '') IGNORE NULLS) OVER whole AS customer_id,
+        first_value(nullif("Order Date", '') IGNORE NULLS) OVER whole AS occurred_at, NULL AS recorded_at,
+        "Order Number" AS order_id, coalesce(nullif(trim("SKU"), ''), "Item Name") AS product_id,
+        "Item Name" AS product_name, "{quantity}" AS quantity, "Item Cost" AS unit_price, NULL AS amount,
+        NULL AS discount, NULL AS channel, NULL AS currency, NULL AS id
+    FROM {{raw}}
+    WINDOW whole AS (
+        PARTITION BY "Order Number" ORDER BY line ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
+    QUALIFY coalesce(TRY_CAST("{quantity}" AS DOUBLE) <> 0, true)
+        AND replace(lower(trim(first_value(nullif("Order Status", '') IGNORE NULLS) OVER whole)), 'wc-', '')
+        NOT IN {_UNPAID}"""
+    needs = ("Order Number", "Order Status", "Order Date", "Email (Billing)", "SKU", "Item Name", quantity, "Item Cost")
+    return ColumnMap(reshape=query, needs=needs, zero_price="keep")
+
+
+def _woo_analytics(net: str) -> ColumnMap:
+    """Analytics > Orders; the column of net sales has had two names."""
+    query = f"""
+    SELECT line, lower(trim("Customer")) AS customer_id, "Date" AS occurred_at, NULL AS recorded_at,
+        "Order #" AS order_id, NULL AS product_id, NULL AS product_name, "Items sold" AS quantity,
+        NULL AS unit_price, "{net}" AS amount, NULL AS discount, NULL AS channel, NULL AS currency, NULL AS id
+    FROM {{raw}} WHERE {_WOO_STATUS.replace("status", "Status")} NOT IN {_UNPAID}"""
+    needs = ("Date", "Order #", "Status", "Customer", "Items sold", net)
+    return ColumnMap(reshape=query, needs=needs, zero_price="keep")
+
+
 WOOCOMMERCE = (
     ColumnMap(
-        reshape=_WOO_ITEMS,
-        needs=(
-            "order_number",
-            "date",
-            "status",
-            "customer_id",
-            "billing_email",
-            "order_currency",
-            "item_product_id",
-            "item_name",
-            "item_sku",
-            "item_quantity",
-            "item_subtotal",
-            "item_total",
-        ),
+        reshape=_WOO_ITEMS + _WOO_REFUNDED,
+        needs=(*_WOO_ITEM_COLUMNS, "item_id", "item_refunded", "item_refunded_qty"),
         zero_price="keep",
     ),
-    ColumnMap(
-        reshape=_WOO_ADVANCED,
-        needs=(
-            "Order Number",
-            "Order Status",
-            "Order Date",
-            "Email (Billing)",
-            "SKU",
-            "Item Name",
-            "Quantity",
-            "Item Cost",
-        ),
-        zero_price="keep",
-    ),
-    ColumnMap(
-        reshape=_WOO_ANALYTICS,
-        needs=("Date", "Order #", "Status", "Customer", "Items sold", "N. Revenue"),
-        zero_price="keep",
-    ),
+    ColumnMap(reshape=_WOO_ITEMS, needs=_WOO_ITEM_COLUMNS, zero_price="keep"),
+    _woo_advanced("Quantity"),
+    _woo_advanced("Quantity (- Refund)"),
+    _woo_analytics("Net Sales"),
+    _woo_analytics("N. Revenue"),
 )
 PRESETS: Mapping[str, tuple[ColumnMap, ...]] = {
     "online-retail": (ONLINE_RETAIL,),

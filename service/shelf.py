@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from histories.compiled import digest
 from histories.settings import Settings
+from histories.urls import absolute
 
 MODELS: Final = ("churn", "customer_value", "next_purchase", "segments")
 _KEPT: Final = 3  # releases
@@ -119,11 +120,3 @@ def _code() -> str:
 
 def read_json(file: Path) -> dict[str, Any]:
     return dict(json.loads(file.read_text(encoding="utf-8")))
-
-
-def absolute(url: str) -> str:
-    """An SQLite URL that means the same from any folder."""
-    scheme, separator, path = url.partition(":///")
-    if scheme != "sqlite" or not path or path == ":memory:":
-        return url
-    return f"{scheme}{separator}{os.path.abspath(path)}"  # noqa: PTH100 - Path would not tidy ..

@@ -13,11 +13,12 @@ from typing import Any, Final
 from histories.errors import BadInput
 from histories.settings import Settings
 from histories.store import Store
+from histories.urls import absolute
 from service import keys
 from service.backend import Backend
 from service.metrics import Metrics
 from service.releases import Releases
-from service.shelf import Shelf, absolute
+from service.shelf import Shelf
 from service.trial import trial
 
 _log = logging.getLogger("regulars")

@@ -150,18 +150,6 @@ def test_debug_shows_where(promoting: Callable[[BaseException], None], capsys: p
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_sqlite_urls_mean_the_same_from_any_folder(elsewhere: Path) -> None:
-    assert regulars.absolute("sqlite:///data/a.db") == f"sqlite:///{elsewhere}/data/a.db"
-    for url in (
-        "sqlite:////data/a.db",
-        "sqlite:///:memory:",
-        "sqlite://",
-        "postgresql://host/shop",
-        "http://host:5000",
-    ):
-        assert regulars.absolute(url) == url
-
-
 def test_settings_come_from_the_command_line_then_the_environment_then_the_file(
     elsewhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

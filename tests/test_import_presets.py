@@ -34,16 +34,24 @@ item_quantity,item_subtotal,item_total
 7,7,2024-03-01 10:00:00,completed,EUR,3,eve@example.com,2,56,Mug,,1,8.00,8.00
 8,8,2024-03-02 10:00:00,failed,EUR,3,eve@example.com,3,55,Tea,TEA,2,20.00,20.00
 """
+WOO_REFUNDED = """\
+order_id,order_number,date,status,order_currency,customer_id,billing_email,item_id,item_product_id,item_name,item_sku,\
+item_quantity,item_subtotal,item_total,item_refunded,item_refunded_qty
+7,7,2024-03-01 10:00:00,completed,EUR,3,Eve@example.com,1,55,Tea,TEA,2,20.00,18.00,9.00,1
+7,7,2024-03-01 10:00:00,completed,EUR,3,eve@example.com,2,56,Mug,,1,8.00,8.00,0.00,0
+"""
 WOO_ADVANCED = """\
 Order Number,Order Status,Order Date,Email (Billing),SKU,Item Name,Quantity,Item Cost
 7,Completed,2024-03-01 10:00,eve@example.com,TEA,Tea,2,9.00
 7,,,,,Mug,1,8.00
 8,Cancelled,2024-03-02 10:00,eve@example.com,TEA,Tea,2,10.00
 """
+WOO_ADVANCED_NET = WOO_ADVANCED.replace("Quantity", "Quantity (- Refund)") + "7,,,,,Cup,0,5.00\n"
 WOO_ANALYTICS = """\
-Date,Order #,N. Revenue (formatted),Status,Customer,Customer type,Product(s),Items sold,Coupon(s),N. Revenue,Attribution
+Date,Order #,N. Revenue (formatted),Status,Customer,Customer type,Product(s),Items sold,Coupon(s),Net Sales,Attribution
 2024-03-01 10:00:00,7,&euro;26.00,completed,Eve Made-Up,new,"2× Tea, 1× Mug",3,,26.00,Direct
 """
+WOO_ANALYTICS_OLD = WOO_ANALYTICS.replace("Net Sales", "N. Revenue")
 
 
 Opened = Callable[..., Store]
@@ -72,13 +80,34 @@ def test_shopify(open_store: Opened, tmp_path: Path) -> None:
     assert again.orders.new == 0
 
 
-@pytest.mark.parametrize(("content", "lines"), [(WOO, 2), (WOO_ADVANCED, 2), (WOO_ANALYTICS, 1)])
+@pytest.mark.parametrize(
+    ("content", "lines"),
+    [
+        (WOO, 2),
+        (WOO_REFUNDED, 2),
+        (WOO_ADVANCED, 2),
+        (WOO_ADVANCED_NET, 2),
+        (WOO_ANALYTICS, 1),
+        (WOO_ANALYTICS_OLD, 1),
+    ],
+)
 def test_woocommerce(open_store: Opened, tmp_path: Path, content: str, lines: int) -> None:
     store = open_store(currency="EUR")
     report = import_files(store, store.settings, orders=put(tmp_path, content), preset="woocommerce")
     assert report.orders.purchases == lines
     assert report.orders.orders == 1
     assert report.orders.sales == pytest.approx(26.0)
+
+
+def test_what_woocommerce_paid_back_is_a_return(open_store: Opened, tmp_path: Path) -> None:
+    store = open_store(currency="EUR")
+    for new in (3, 0):
+        report = import_files(store, store.settings, orders=put(tmp_path, WOO_REFUNDED), preset="woocommerce")
+        assert report.orders.new == new
+    eve = store.history_of("eve@example.com")
+    assert eve is not None
+    assert sorted(eve.lines.amount.tolist()) == [-9.0, 8.0, 18.0]
+    assert (eve.lines.recorded_at > eve.lines.occurred_at).sum() == 1
 
 
 def test_a_column_map(open_store: Opened, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from service.metrics import Metrics
 from service.registry import bring_champion
 from service.release import Refused, Release
 from service.releases import Releases
-from service.shelf import Shelf, absolute
+from service.shelf import Shelf
 from service.start import environment
 from service.trial import trial
 from tests.conftest import Trained
@@ -147,10 +147,3 @@ def test_workers_read_the_same_settings(trained: Trained, monkeypatch: pytest.Mo
     read = Settings.model_validate({})
     assert (read.store, read.tracking_uri) == (settings.store, settings.tracking_uri)
     assert (read.clock, read.horizon_days, read.timezone) == ("data", 60, "UTC")
-
-
-def test_urls_mean_the_same_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert absolute("sqlite:///data/../a.db") == f"sqlite:///{tmp_path}/a.db"
-    assert absolute("postgresql://host/db") == "postgresql://host/db"
-    assert absolute("http://mlflow:5000") == "http://mlflow:5000"

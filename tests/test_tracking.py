@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from training.tracking import CHALLENGER, MODELS, Release, Run, Tracker, absolute
+from training.tracking import CHALLENGER, MODELS, Release, Run, Tracker
 
 EXAMPLE = (pd.DataFrame({"purchases": [1.0]}), pd.DataFrame({"probability": [0.5]}))
 
@@ -166,10 +166,3 @@ def test_a_kill_between_the_four_registrations(tracker: Tracker, folders: dict[s
 
 def test_only_ids_reach_a_filter(tracker: Tracker) -> None:
     assert tracker.release("x' or tags.release != '") is None
-
-
-def test_relative_sqlite_uris_become_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert absolute("sqlite:///mlruns/mlflow.db") == f"sqlite:///{tmp_path}/mlruns/mlflow.db"
-    assert absolute("http://localhost:5000") == "http://localhost:5000"
-    assert absolute("sqlite:////srv/mlflow.db") == "sqlite:////srv/mlflow.db"

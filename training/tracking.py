@@ -45,6 +45,8 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
 
+from histories.urls import absolute
+
 MODELS = ("churn", "customer_value", "next_purchase", "segments")
 EXPERIMENT = "regulars"
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -70,14 +72,6 @@ class Release:
     @property
     def data_digest(self) -> str:
         return self.tags.get("data_digest", "")
-
-
-def absolute(uri: str) -> str:
-    """A tracking URI that means the same from any folder: relative SQLite paths become absolute."""
-    scheme, _, path = uri.partition(":///")
-    if scheme != "sqlite" or not path or Path(path).is_absolute():
-        return uri
-    return f"sqlite:///{Path(path).absolute()}"
 
 
 class Tracker:
