@@ -14,12 +14,13 @@ import pyarrow as pa
 from engines.spark import Shared, histories, lay_out, session, shared, write_day
 from features.customers import warm_up
 from histories.clock import parse_as_of, to_text
+from histories.erasure import note_output
 from histories.errors import BadInput
 from histories.history import History
 from histories.settings import Settings
 from histories.snapshot import Shop
 from histories.store import Store
-from service.clock import Clock
+from service.clock import Clock, wall
 from service.predictor import Moment
 from service.registry import bring_champion
 from service.release import Release
@@ -54,7 +55,7 @@ def score(
     The last run of a day stands for it, as with the folders of one machine; Spark shows its files when all are there.
     `history` is the URL of a snapshot; without it one of the store is made. Raises BadInput, or Refused by the trial.
     """
-    began = time.perf_counter()
+    began, noted = time.perf_counter(), wall()
     if not out.endswith("/") or out.startswith(("postgresql", "sqlite")):
         raise BadInput(f"{out}: --engine spark writes folders of Parquet files; name one that ends in /")
     release = _champion(settings)
@@ -67,6 +68,11 @@ def score(
         day = to_text(moment.as_of)[:10]
         write_day(who.map(partial(_scores, files, moment, k), SCHEMA), out, day)
         rows = spark.read.parquet(f"{out}day={day}").count()
+    if (
+        history is None and "://" not in out
+    ):  # what was made of a snapshot, perhaps elsewhere, is beyond the store's reach
+        place = str(Path(f"{out}day={day}").absolute())
+        note_output(store(), place, release=release.name, as_of=moment.as_of, began=noted)
     return Scored(f"{out}day={day}", rows, release.name, moment, time.perf_counter() - began)
 
 

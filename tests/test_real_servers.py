@@ -46,7 +46,8 @@ def servers(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> I
     """A store and an MLflow on PostgreSQL, empty; no file of the client's own holds anything."""
     folder = tmp_path_factory.mktemp("real")
     store, runs = (create_database(postgres_server, name) for name in ("histories", "mlflow"))
-    with mlflow_server(runs, folder) as url:
+    (folder / "server").mkdir()
+    with mlflow_server(runs, folder / "server") as url:
         own = {name: value for name, value in os.environ.items() if not name.startswith(("REGULARS_", "MLFLOW_"))}
         environment = own | {
             "REGULARS_STORE": store,
