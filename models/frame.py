@@ -15,6 +15,7 @@ from features.labels import Labels, labels, repeats_by_week
 from histories.clock import DAY, from_local, local_time
 from histories.history import History
 from histories.sample import drawn, hashes
+from histories.selection import of_customers
 from models.btyd import Base, BuyTillYouDie, positions
 
 YEAR_DAYS = 364  # weeks, so that weekdays fall together
@@ -146,13 +147,13 @@ def seen_at(
     history: History, cut: int, plan: Plan, encoder: AttributeEncoder, hashed: NDArray[np.uint64], seed: int = 0
 ) -> Seen:
     """Of the customers drawn for this cut-off by their hash (histories.sample) who have bought by then."""
-    X, names = rows(history, cut, encoder)
     is_last = cut == plan.as_of
-    chosen = X[:, names.index("purchases")] > 0
-    if not is_last:
-        chosen &= drawn(hashed, plan.share, seed + cut // DAY)
-    at = np.flatnonzero(chosen).astype(np.int32)
-    return Seen(X[at], at, _unknown(len(at)) if is_last else _after(history, at, cut, plan))
+    who = np.arange(len(history)) if is_last else np.flatnonzero(drawn(hashed, plan.share, seed + cut // DAY))
+    part = history if len(who) == len(history) else of_customers(history, who)
+    X, names = rows(part, cut, encoder)
+    bought = np.flatnonzero(X[:, names.index("purchases")] > 0)
+    came = _unknown(len(bought)) if is_last else _after(part, bought, cut, plan)
+    return Seen(X[bought], who[bought].astype(np.int32), came)
 
 
 def _unknown(size: int) -> Labels:
@@ -160,7 +161,7 @@ def _unknown(size: int) -> Labels:
     return Labels(nothing.astype(np.float32), nothing, nothing.astype(np.float32))
 
 
-def _after(history: History, customers: NDArray[np.int32], cut: int, plan: Plan) -> Labels:
+def _after(history: History, customers: NDArray[np.intp], cut: int, plan: Plan) -> Labels:
     came = labels(history, cut, plan.window_days, net=plan.net, known_at=plan.as_of)
     return Labels(came.orders[customers], came.spend[customers], came.next_day[customers])
 
