@@ -24,6 +24,7 @@ Floats = NDArray[np.float64]
 WEEKS = 4
 NOT_COMING = 0.05  # what a customer who does not come weighs, against one who comes, in the choice of the date
 _SURE = 1e-6
+_FIT_ON = 50_000  # customers
 _LEAVES, _RATE, _ROUNDS = 8, 0.08, 60
 
 
@@ -47,7 +48,7 @@ class When:
     def fit(cls, frame: Frame) -> When:
         """On what came after the cut-offs of the frame, as far as it can see: beyond that is censored."""
         edges = edges_of(frame.horizon_days)
-        prior = (frame.btyd.bg, frame.btyd.mbg)
+        prior = _prior(frame)
         unfitted = cls(frame.names, frame.horizon_days, prior, Boosted(None, None), np.diff(edges), Weeks(0, ()))
         trees, weeks = unfitted._learn(frame)
         fitted = cls(frame.names, frame.horizon_days, prior, trees, np.diff(edges), weeks)
@@ -128,6 +129,14 @@ class When:
         weeks = Weeks(meta["weeks"]["first"], tuple(meta["weeks"]["levels"]))
         trees = Boosted.load(folder / "when.txt")
         return cls(tuple(meta["features"]), meta["horizon_days"], (bg, mbg), trees, np.array(meta["common"]), weeks)
+
+
+def _prior(frame: Frame) -> tuple[BgNbd, BgNbd]:
+    """On the frame's latest rows, in days of the calendar."""
+    X = frame.X[frame.latest]
+    X = X[:: max(1, len(X) // _FIT_ON)].astype(np.float64)
+    frequency, recency, T = (np.ascontiguousarray(X[:, frame.names.index(name)]) for name in COLUMNS[:3])
+    return BgNbd.fit(frequency, recency, T), BgNbd.fit(frequency, recency, T, modified=True)
 
 
 @compiled
