@@ -134,8 +134,8 @@ class When:
 def _prior(frame: Frame) -> tuple[BgNbd, BgNbd]:
     """On the frame's latest rows, in days of the calendar."""
     X = frame.X[frame.latest]
-    X = X[:: max(1, len(X) // _FIT_ON)].astype(np.float64)
-    frequency, recency, T = (np.ascontiguousarray(X[:, frame.names.index(name)]) for name in COLUMNS[:3])
+    X = X[:: max(1, len(X) // _FIT_ON)]
+    frequency, recency, T = (X[:, frame.names.index(name)].astype(np.float64) for name in COLUMNS[:3])
     return BgNbd.fit(frequency, recency, T), BgNbd.fit(frequency, recency, T, modified=True)
 
 

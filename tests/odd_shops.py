@@ -112,7 +112,7 @@ def a_cancelled_giant() -> Rows:
 SMALL: dict[str, Callable[[], Rows]] = {
     made.__name__: made
     for made in (
-        thirty_customers, one_customer, one_product, one_order_each, usual, no_money, no_products, prices_of_zero,
+        thirty_customers, one_customer, one_product, one_order_each, no_money, no_products, prices_of_zero,
         a_wholesaler, a_cancelled_giant,
     )
 }  # fmt: skip
