@@ -155,7 +155,8 @@ def _line(row: Row) -> str:
     head = f"{row['method']:18} {row['stage']:28} {row['customers']:>10,}"
     if "error" in row:
         return f"{head}  {row['error']}"
-    return f"{head} {row['seconds']:>9.1f} s {row['peak_gb']:>7.2f} GB {row['customers_per_second']:>9,} customers/s"
+    times = f"{row['seconds']:>9.1f} s {row.get('cpu_seconds', 0):>9.1f} cpu s"
+    return f"{head} {times} {row['peak_gb']:>7.2f} GB {row['customers_per_second']:>9,} customers/s"
 
 
 def _report(rows: list[Row], options: argparse.Namespace) -> None:
