@@ -92,3 +92,24 @@ def _collect(offsets, known, bought, as_of, live, index_of):  # type: ignore[no-
         start[customer + 1] = baskets
     item_start[baskets] = placed
     return start, day[:baskets], item_start[: baskets + 1], item[:placed], units[:placed], money[:placed]
+
+
+def baskets_of(baskets: Baskets, customers: NDArray[np.int64]) -> Baskets:
+    """The baskets of these customers, in that order."""
+    sizes = np.diff(baskets.start)[customers]
+    picked = _spans(baskets.start[customers], sizes)
+    lines = _spans(baskets.item_start[picked], np.diff(baskets.item_start)[picked])
+    return Baskets(
+        np.concatenate([[0], np.cumsum(sizes)]),
+        baskets.day[picked],
+        np.concatenate([[0], np.cumsum(np.diff(baskets.item_start)[picked])]),
+        baskets.item[lines],
+        baskets.units[lines],
+        baskets.amount[lines],
+    )
+
+
+def _spans(begin: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """begin[i], begin[i] + 1, ... sizes[i] of them, one after the other."""
+    ends = np.cumsum(sizes)
+    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(begin - ends + sizes, sizes)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from features.baskets import Baskets
+from features.baskets import Baskets, baskets_of
 from features.feature import Feature
 from features.items import (
     AFFINITY_FEATURES,
@@ -42,6 +42,7 @@ CART_LIMIT = 30  # more, by links from the cart
 FEWEST = 30  # in all: what sells now fills up
 MOST = OWN_LIMIT + NEAR_LIMIT + FOLLOW_LIMIT + FEWEST  # with no cart and k at most FEWEST
 FOLLOW_QUERY = 40  # own products that the linear forecast looks at, by decayed orders
+LINK_LINES = 2_000_000  # that item-to-item links are counted from
 OWN_PART = 0.1  # of the customer's own weight in TIFU-KNN's score
 
 COLLABORATIVE_FEATURES = (
@@ -99,8 +100,18 @@ def gather_evidence(baskets: Baskets, items: int, as_of_day: int, seed: int) -> 
     table = item_table(baskets, items, as_of_day)
     pool, row = build_pool(baskets, items, seed)
     popular = np.argsort(-np.nan_to_num(table[:, 1]), kind="stable").astype(np.int32)
-    together, after = together_links(baskets, items), next_links(baskets, items)
-    return Evidence(table, pool, together, after, follow_links(baskets, items, seed), popular), row
+    some = _sampled(baskets, seed)
+    together, after = together_links(some, items), next_links(some, items)
+    return Evidence(table, pool, together, after, follow_links(some, items, seed), popular), row
+
+
+def _sampled(baskets: Baskets, seed: int) -> Baskets:
+    """All customers, or as many at random as have LINK_LINES lines: pairs of products need no more."""
+    if len(baskets.item) <= LINK_LINES:
+        return baskets
+    order = np.random.default_rng(seed).permutation(len(baskets))
+    lines = np.cumsum(baskets.item_start[baskets.start[order + 1]] - baskets.item_start[baskets.start[order]])
+    return baskets_of(baskets, np.sort(order[: int(np.searchsorted(lines, LINK_LINES))]))
 
 
 @piece

@@ -21,6 +21,7 @@ class Numbering:
     index_of: NDArray[np.int32]  # by code
     code_of: NDArray[np.int32]  # by index; -1 for a product that the catalog does not have
     category: NDArray[np.int32]  # by index
+    price: NDArray[np.float64]  # by index; nan where unknown
     hidden: NDArray[np.bool_]  # by index: not in the catalog, or not sellable
     sold_out: NDArray[np.bool_]  # hidden, or not in stock
 
@@ -31,6 +32,21 @@ class Numbering:
             blocked = blocked.copy()
             blocked[out] = True
         return Shelf(self.category, len(self.catalog.categories), blocked)
+
+    def dearer(self, goods: Shelf, cart: NDArray[np.int32]) -> Shelf:
+        """Of the goods only those that cost more than a product of the cart in their category."""
+        wanted = np.zeros(len(goods.blocked), dtype=np.bool_)
+        for item in cart:
+            wanted |= self._above(item) & (self.category >= 0)
+        return goods._replace(blocked=goods.blocked | ~wanted)
+
+    def cheaper_in(self, cart: NDArray[np.int32], product: int) -> int:
+        """The dearest product of the cart to which this one is a dearer alternative; -1 for none."""
+        found = [item for item in cart.tolist() if self._above(item)[product]]
+        return max(found, key=lambda item: float(self.price[item]), default=-1)
+
+    def _above(self, item: int) -> NDArray[np.bool_]:
+        return (self.category == self.category[item]) & (self.price > self.price[item])
 
     def indices(self, codes: Iterable[int]) -> NDArray[np.int32]:
         """Of those codes that the catalog has and the shop sells."""
@@ -59,7 +75,9 @@ def number(catalog: Catalog, products: tuple[str, ...]) -> Numbering:
     hidden, sold_out = ~there, ~there
     category = np.full(len(code_of), -1, dtype=np.int32)
     category[there] = catalog.category[code_of[there]]
+    price = np.full(len(code_of), np.nan)
+    price[there] = catalog.price[code_of[there]]
     hidden[there] |= ~catalog.sellable[code_of[there]]
     sold_out = hidden.copy()
     sold_out[there] |= ~catalog.in_stock[code_of[there]]
-    return Numbering(catalog, index_of, code_of, category, hidden, sold_out)
+    return Numbering(catalog, index_of, code_of, category, price, hidden, sold_out)

@@ -24,7 +24,7 @@ from models.evidence_files import load_evidence, save_evidence
 from models.neighbours import without
 from models.ranker import Ranker, Rows
 from models.ranking import BOUGHT, LINKED, NEAR, PLAIN, Ranked, nothing_ranked, rank_customers
-from models.reasons import POPULAR_NOW, SIMILAR, bought_reason, link_reason
+from models.reasons import POPULAR_NOW, SIMILAR, bought_reason, dearer_reason, link_reason
 from models.targets import TARGETS, Scene, Window, collect, first_baskets, join, windows
 
 if TYPE_CHECKING:
@@ -62,7 +62,12 @@ class NextPurchase:
     def fit(
         cls, history: History, as_of: int, frame: Frame | None = None, *, seed: int = 0, threads: int = 2
     ) -> NextPurchase:
-        """Learns from baskets known at `as_of` (inclusive); `frame` is for the timing, without it there is none."""
+        """Learns from baskets known at `as_of` (inclusive); `frame` is for the timing, without it there is none.
+
+        A random sample of the customers is enough: of a large history only TARGETS baskets train the ranker, and
+        neighbours and links are counted from capped samples in any case. What is popular, and what a product's
+        share, trend and repeat rate are, is then measured on the sample.
+        """
         products = vocabulary(history, as_of)
         shelf = number(history.catalog, products)
         rows = _training_rows(history, as_of, shelf, len(products), seed, threads)
@@ -87,20 +92,21 @@ class NextPurchase:
         exclude: Collection[int] = (),
         in_stock_only: bool = True,
         repeat: Repeat = "mixed",
+        upsell: bool = False,
         threads: int = 1,
         X: NDArray[np.float32] | None = None,
     ) -> list[list[Recommendation]]:
         """For each customer the k products most likely in the next basket, best first; fewer where the shop has fewer.
 
-        `basket` (codes in the cart now) and `exclude` are never in the answer. A customer without a visible
-        basket gets what goes with the cart, then what is popular.
+        `basket` (codes in the cart now) and `exclude` are never in the answer. With `upsell` it holds nothing but
+        dearer alternatives, of the same category, to products of the basket. A customer without a visible basket
+        gets what goes with the cart, then what is popular.
         """
         shelf = self._shelf(history.catalog)
         baskets = visible_baskets(history.lines, as_of, shelf.index_of, live=live)
-        wish = Wish(k, _REPEAT[repeat], shelf.indices(basket))
         goods = shelf.goods(in_stock_only, (*exclude, *basket))
-        ranked = self._rank(baskets, local_day(as_of, history.zone), goods, wish, threads)
-        return _named(ranked, shelf)
+        call = _Call(shelf, goods, Wish(k, _REPEAT[repeat], shelf.indices(basket)), upsell)
+        return call.named(self._rank(baskets, local_day(as_of, history.zone), call, threads))
 
     def popular(
         self,
@@ -110,12 +116,13 @@ class NextPurchase:
         basket: Collection[int] = (),
         exclude: Collection[int] = (),
         in_stock_only: bool = True,
+        upsell: bool = False,
     ) -> list[Recommendation]:
         """What goes with the cart, then what sells now: for a visitor of whom nothing is, or may be, known."""
         shelf = self._shelf(catalog)
         goods = shelf.goods(in_stock_only, (*exclude, *basket))
-        ranked = self._rank(NOBODY, 0, goods, Wish(k, MIXED, shelf.indices(basket)), 1)
-        return _named(ranked, shelf)[0]
+        call = _Call(shelf, goods, Wish(k, MIXED, shelf.indices(basket)), upsell)
+        return call.named(self._rank(NOBODY, 0, call, 1))[0]
 
     def complements(
         self, catalog: Catalog, basket: Collection[int], k: int = 10, **options: object
@@ -157,8 +164,8 @@ class NextPurchase:
             self._numbering = number(catalog, self.products)
         return self._numbering
 
-    def _rank(self, baskets: Baskets, day: int, goods: Shelf, wish: Wish, threads: int) -> Ranked:
-        ranked = nothing_ranked(len(baskets), wish.k)
+    def _rank(self, baskets: Baskets, day: int, call: _Call, threads: int) -> Ranked:
+        goods, wish, ranked = call.sold, call.wish, nothing_ranked(len(baskets), call.wish.k)
         judge = self.ranker.judge if self.ranker else PLAIN
 
         def piece(first: int) -> None:
@@ -181,21 +188,37 @@ class NextPurchase:
         return board
 
 
-def _named(ranked: Ranked, shelf: Numbering) -> list[list[Recommendation]]:
-    """In the catalog's codes, with reasons in words."""
-    rows = zip(*(column.tolist() for column in ranked), strict=True)
-    return [[_name(each, shelf) for each in zip(*row, strict=True) if each[0] >= 0] for row in rows]
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What one call of recommend asks of every customer."""
 
+    shelf: Numbering
+    goods: Shelf
+    wish: Wish
+    upsell: bool
 
-def _name(each: tuple[int, float, int, int, float, float, float], shelf: Numbering) -> Recommendation:
-    product, score, why, source, orders, gap, since = each
-    if why == BOUGHT:
-        reason = bought_reason(orders, gap, since)
-    elif why == LINKED and shelf.code_of[source] >= 0:
-        reason = link_reason(shelf.code_of[source], shelf.catalog)
-    else:
-        reason = SIMILAR if why == NEAR else POPULAR_NOW
-    return Recommendation(int(shelf.code_of[product]), score, reason)
+    @property
+    def sold(self) -> Shelf:
+        return self.shelf.dearer(self.goods, self.wish.cart) if self.upsell else self.goods
+
+    def named(self, ranked: Ranked) -> list[list[Recommendation]]:
+        """In the catalog's codes, with reasons in words."""
+        rows = zip(*(column.tolist() for column in ranked), strict=True)
+        return [[self._name(*each) for each in zip(*row, strict=True) if each[0] >= 0] for row in rows]
+
+    def _name(
+        self, product: int, score: float, why: int, source: int, orders: float, gap: float, since: float
+    ) -> Recommendation:
+        codes, catalog = self.shelf.code_of, self.shelf.catalog
+        if self.upsell:
+            reason = dearer_reason(codes[self.shelf.cheaper_in(self.wish.cart, product)], catalog)
+        elif why == BOUGHT:
+            reason = bought_reason(orders, gap, since)
+        elif why == LINKED and codes[source] >= 0:
+            reason = link_reason(codes[source], catalog)
+        else:
+            reason = SIMILAR if why == NEAR else POPULAR_NOW
+        return Recommendation(int(codes[product]), score, reason)
 
 
 def _training_rows(history: History, as_of: int, shelf: Numbering, items: int, seed: int, threads: int) -> Rows:

@@ -21,4 +21,12 @@ def _days(number: int) -> str:
 
 
 def link_reason(code: int, catalog: Catalog) -> str:
-    return f"goes with {catalog.name[code] or catalog.product_id[code]}"
+    return f"goes with {_name(code, catalog)}"
+
+
+def dearer_reason(code: int, catalog: Catalog) -> str:
+    return f"dearer alternative to {_name(code, catalog)}"
+
+
+def _name(code: int, catalog: Catalog) -> str:
+    return str(catalog.name[code] or catalog.product_id[code])

@@ -46,7 +46,7 @@ class Answers:
         release = self._releases.serving()
         moment = self._moment(body.as_of)
         self._present.mask(release)
-        ask = Ask(parts, body.k, body.explain, body.basket, body.exclude, body.in_stock_only, body.repeat)
+        ask = Ask(parts, body.k, body.explain, body.basket, body.exclude, body.in_stock_only, body.repeat, body.upsell)
         about = (body.customer_id, body.as_of, ask) if body.customer_id is not None else None
         validity = (self._present.edition, release.id, local_day(moment.as_of, self._present.zone))
         known = self._memory.get(about, validity)

@@ -64,7 +64,7 @@ class Client:
         self._http.close()
 
     def predict(self, customer_id: str | None = None, **options: Any) -> s.Prediction:
-        """Options as in the API: history, basket, as_of, k, explain, exclude, in_stock_only, repeat."""
+        """Options as in the API: history, basket, as_of, k, explain, exclude, in_stock_only, repeat, upsell."""
         return self._post("predict", _about(customer_id, options), s.Prediction)
 
     def churn(self, customer_id: str | None = None, **options: Any) -> s.ChurnAnswer:

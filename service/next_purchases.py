@@ -118,6 +118,7 @@ def _own_products(
         exclude=_codes(ask.exclude, history.catalog),
         in_stock_only=ask.in_stock_only,
         repeat=ask.repeat,
+        upsell=ask.upsell,
         X=X if len(who) == len(X) else X[who],
     )
     return {customer: _named(items, history.catalog) for customer, items in zip(who.tolist(), chosen, strict=True)}
@@ -131,6 +132,7 @@ def _popular(catalog: Catalog, release: Release, ask: Ask) -> Products:
         basket=_codes(ask.basket, catalog),
         exclude=_codes(ask.exclude, catalog),
         in_stock_only=ask.in_stock_only,
+        upsell=ask.upsell,
     )
     return _named(items, catalog)
 

@@ -40,6 +40,7 @@ class Ask:
     exclude: tuple[str, ...] = ()
     in_stock_only: bool = True
     repeat: Literal["mixed", "only", "none"] = "mixed"
+    upsell: bool = False
 
     def stage(self, part: str) -> str:
         """The name under which the part's time is counted."""

@@ -92,6 +92,9 @@ class PredictRequest(Request):
     exclude: tuple[Id, ...] = Field((), max_length=MOST_LINES)
     in_stock_only: bool = Field(True, strict=True)
     repeat: Literal["mixed", "only", "none"] = "mixed"
+    upsell: bool = Field(
+        False, strict=True, description="only dearer products of the same categories as those in the basket"
+    )
 
 
 class PredictManyRequest(Request):

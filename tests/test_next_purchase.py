@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from features.baskets import visible_baskets
+from features.baskets import baskets_of, visible_baskets
 from histories.clock import end_of_day
 from histories.history import History
 from histories.selection import of_customers
+from models.follow_links import PENALTY, follow_links
+from models.neighbours import without
 from models.next_purchase import NextPurchase
 from models.targets import first_baskets, windows
 from tests.shops import toy_history
@@ -170,3 +172,61 @@ def test_odd_shops_get_an_answer(rows: list[dict[str, object]], tmp_path: Path) 
     assert len(answers) == len(shop)
     assert all(np.isfinite(item.score) for answer in answers for item in answer)
     model.popular(shop.catalog, 3)
+
+
+def test_upsell_is_the_same_category_at_a_higher_price(model: NextPurchase, history: History) -> None:
+    catalog, size = history.catalog, len(history.catalog)
+    priced = replace(
+        catalog,
+        category=(np.arange(size) % 3).astype(np.int32),
+        categories=("a", "b", "c"),
+        price=np.where(np.arange(size) == 21, np.nan, np.arange(size)),
+    )
+    shop = replace(history, catalog=priced)
+    for answer in [
+        *model.recommend(shop, AS_OF, 10, basket=(9, 1), upsell=True),
+        model.popular(priced, 10, basket=(9, 1), upsell=True),
+    ]:
+        above = {12, 15, 18} | {4, 7, 10, 13, 16, 19, 22}
+        assert {item.product for item in answer} <= above
+        assert len(answer) == 10
+        assert {item.reason for item in answer if item.product in (12, 15, 18)} == {"dearer alternative to p09"}
+    assert model.recommend(shop, AS_OF, 10, basket=(21,), upsell=True)[0] == []
+
+
+def test_a_customer_is_not_their_own_neighbour_after_erasure(model: NextPurchase, history: History) -> None:
+    pool = without(model.evidence.pool, np.array([0, 3], dtype=np.int32))
+    assert not np.isin(pool.owner, (0, 3)).any()
+    assert np.diff(pool.start)[[0, 3]].tolist() == [0, 0]
+    assert len(pool.owner) == pool.by_item[-1]
+
+
+def test_the_linear_forecast_finds_what_follows() -> None:
+    """Tea is always followed by milk, never the other way round."""
+    rows = [
+        {"customer_id": f"c{c:03}", "occurred_at": f"2024-01-{day:02}", "product_id": product}
+        for c in range(300)
+        for day, product in ((1, "tea" if c % 2 else "soap"), (9, "milk" if c % 2 else "towel"))
+    ]
+    shop = toy_history(rows)
+    index = np.arange(len(shop.catalog), dtype=np.int32)
+    follow = follow_links(visible_baskets(shop.lines, AS_OF, index), len(index), 0)
+    code = shop.catalog.code_of
+    begin, end = follow.start[code["tea"]], follow.start[code["tea"] + 1]
+    weights = dict(zip(follow.item[begin:end].tolist(), follow.weight[begin:end].tolist(), strict=True))
+    assert weights[code["milk"]] == pytest.approx(150 / (150 + PENALTY), rel=1e-4)
+    assert weights.get(code["towel"], 0.0) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_some_customers_baskets_are_theirs(history: History) -> None:
+    index = np.arange(len(history.catalog), dtype=np.int32)
+    who = np.array([3, 17, 80])
+    part = baskets_of(visible_baskets(history.lines, AS_OF, index), who)
+    alone = visible_baskets(of_customers(history, who).lines, AS_OF, index)
+    for ours, theirs in zip(part, alone, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_many_customers_in_threads_get_the_same(model: NextPurchase, history: History) -> None:
+    many = of_customers(history, np.arange(1200) % len(history))
+    assert model.recommend(many, AS_OF, 5, threads=2) == model.recommend(many, AS_OF, 5)
