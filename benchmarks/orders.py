@@ -16,6 +16,7 @@ PRESET_ZONES = {"online-retail": "Europe/London"}
 def read_history(path: Path, preset: str | None) -> History:
     """A History of the lines in a CSV or Parquet file. Raises ValueError naming a missing column."""
     table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype={"customer_id": str})
+    table = table.rename(columns={"occurred_at": "timestamp"})
     if preset == "online-retail":
         table = _online_retail(table)
     missing = {"customer_id", "timestamp"} - set(table.columns)
