@@ -81,6 +81,11 @@ def test_commands_and_options_are_those_of_the_contract() -> None:
         (["train", "--horizon-days", "many"], "Invalid value for '--horizon-days'"),
         (["import", "--orders", "no-such-file.csv"], "no-such-file.csv"),
         (["train", "--as-of", "yesterday"], "as_of must be a date"),
+        (["train", "--history", "snapshot"], "--history is what --engine spark reads"),
+        (["score", "--out", "x.parquet", "--history", "snapshot"], "--history is what --engine spark reads"),
+        (["score", "--out", "x.parquet", "--engine", "spark"], "--engine spark writes folders of Parquet files"),
+        (["score", "--out", "x/", "--engine", "flink"], "Invalid value for '--engine'"),
+        (["features", "--out", "x.csv", "--as-of", "2024-01-01"], "x.csv: name a FILE.parquet"),
         (["simulate", "--customers", "1", "--out", "x", "--until", "soon"], "soon"),
     ],
 )

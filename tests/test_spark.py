@@ -16,9 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from engines.features import write_here
 from engines.spark import lay_out, session
 from features.attributes import AttributeEncoder
-from histories.clock import DAY
+from features.customers import NAMES, customer_features
+from histories.clock import DAY, parse_as_of
 from histories.errors import BadInput
 from histories.export import write
 from histories.history import History
@@ -104,6 +106,18 @@ def test_a_frame_of_partitions_is_that_of_the_whole(toy_store: Store, share: flo
     known = until(history, as_of)
     parts = spark_frame(Partitions(toy_store), share, known, as_of, 60, encoder)  # type: ignore[arg-type]
     same_frames(parts, training_frame(known, as_of, 60, encoder))
+
+
+def test_the_rows_of_everybody_are_those_of_the_function(toy_store: Store, tmp_path: Path) -> None:
+    assert write_here(toy_store, f"{tmp_path}/rows.parquet", AS_OF) == len(toy_store.customer_ids())
+    rows, history = pq.read_table(tmp_path / "rows.parquet"), toy_store.history()
+    X = customer_features(history, parse_as_of(AS_OF, toy_store.zone))
+    assert rows["customer_id"].to_pylist() == history.customer_id.tolist()
+    np.testing.assert_array_equal(np.column_stack([rows[name].to_numpy() for name in NAMES]), X)
+    with pytest.raises(BadInput, match=r"name a FILE\.parquet in a folder that exists"):
+        write_here(toy_store, f"{tmp_path}/no/rows.parquet", AS_OF)
+    with pytest.raises(BadInput, match="as_of must be a date"):
+        write_here(toy_store, f"{tmp_path}/rows.parquet", "soon")
 
 
 def same_frames(one: Frame, other: Frame) -> None:
