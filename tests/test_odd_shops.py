@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -38,10 +39,12 @@ def opened(rows: Rows, folder: Path) -> Store:
     settings = settings_in(folder)
     store = Store.open(settings.store, settings)
     names = dict.fromkeys(name for row in rows for name in row)
-    columns = {name: [row.get(name) for row in rows] for name in names}
-    times = [datetime.fromisoformat(str(at)).replace(tzinfo=UTC) for at in columns["occurred_at"]]
-    instants = pa.array(times, pa.timestamp("us", "UTC"))
-    store.add(pa.table(columns | {"occurred_at": instants, "recorded_at": instants}), now=NOW)
+    columns: dict[str, Any] = {name: [row.get(name) for row in rows] for name in names}
+    columns.setdefault("recorded_at", columns["occurred_at"])
+    for name in ("occurred_at", "recorded_at"):
+        times = [datetime.fromisoformat(str(at)).replace(tzinfo=UTC) for at in columns[name]]
+        columns[name] = pa.array(times, pa.timestamp("us", "UTC"))
+    store.add(pa.table(columns), now=NOW)
     return store
 
 

@@ -43,18 +43,27 @@ def examine(
     before = until(history, holdout.cut)
     fitted, frame = recipe.fit(before, holdout.cut, horizon_days, lambda stage: step(f"judge: {stage}"), frames)
     step("gates")
-    warnings = pass_gates(history, frame, fitted, holdout.cut, settings)
+    warnings = pass_gates(history, frame, fitted, holdout, settings)
     step("judge: compare")
     methods = {judge.OURS: recipe.answers(fitted, holdout), **_baselines(before, frame, fitted, holdout)}
     return Examination(holdout, fitted, frame, methods, tuple(warnings))
 
 
-def pass_gates(history: History, frame: Frame, fitted: Fitted, cut: int, settings: Settings) -> list[str]:
-    """Raises Refused; returns warnings. `frame` was made of what was known at the cut."""
-    gates.nothing_from_the_future(history, cut, lambda some, at: rows(some, at, fitted.encoder))
+def pass_gates(history: History, frame: Frame, fitted: Fitted, holdout: Holdout, settings: Settings) -> list[str]:
+    """Raises Refused; returns warnings. `frame` was made of what was known at the cut.
+
+    Attributes are held against the holdout, too: the release will be fitted on its labels.
+    """
+    gates.nothing_from_the_future(history, holdout.cut, lambda some, at: rows(some, at, fitted.encoder))
     labelled = frame.labelled
-    gates.windows_inside(frame.as_of[labelled], cut, frame.window_days, history.zone)
-    table = gates.Labelled(frame.X[labelled], frame.names, frame.as_of[labelled], frame.orders[labelled])
+    gates.windows_inside(frame.as_of[labelled], holdout.cut, frame.window_days, history.zone)
+    last, _ = rows(holdout.history, holdout.cut, fitted.encoder)
+    table = gates.Labelled(
+        np.concatenate([frame.X[labelled], last]),
+        frame.names,
+        np.concatenate([frame.as_of[labelled], np.full(len(last), holdout.cut)]),
+        np.concatenate([frame.orders[labelled], holdout.truth.orders]),
+    )
     return gates.no_telling_attribute(table, fitted.encoder.names, settings.allowed_attributes)
 
 
