@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final, Literal
 
 from sqlalchemy.engine import Connection
 
@@ -11,15 +12,24 @@ from histories.clock import DAY, to_text
 from histories.store import Store
 
 _FEW_CUSTOMERS = 200
+HORIZONS = (7, 30, 60, 90, 180, 365)  # days
+How = Literal["learned", "by rates", "no"]
+_LEARNED: Final = "learned"
+_BY_RATES: Final = "by rates"
+_NO: Final = "no"
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Whether one model can be trained for this horizon."""
+    """Whether one model can be trained for a horizon, and on what: labels of earlier windows, or rates alone."""
 
     name: str
-    possible: bool
+    how: How
     reason: str
+
+    @property
+    def possible(self) -> bool:
+        return self.how != _NO
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +51,7 @@ class CheckReport:
     lines: int
     span: tuple[int, int] | None
     models: tuple[Model, ...]
+    outlook: tuple[tuple[int, tuple[Model, ...]], ...]  # the same for other horizons
     gaps: tuple[Gap, ...]
 
     def __str__(self) -> str:
@@ -56,9 +67,16 @@ class CheckReport:
             yield f"from {to_text(self.span[0])} to {to_text(self.span[1])}; horizon {self.horizon_days} days"
         for model in self.models:
             yield f"  {'yes' if model.possible else 'no':<4} {model.name:<15} {model.reason}"
+        yield from self._outlook()
         for gap in self.gaps:
             where = f"{gap.table}.{gap.column}: empty in {gap.count:,} of {gap.rows:,} rows" if gap.rows else gap.table
             yield f"  {where}: {gap.cost}"
+
+    def _outlook(self) -> Iterator[str]:
+        yield f"  {'by horizon in days':<20}" + "".join(f"{days:>10}" for days, _ in self.outlook)
+        for at, model in enumerate(self.models):
+            yield f"       {model.name:<15}" + "".join(f"{models[at].how:>10}" for _, models in self.outlook)
+        yield "       learned: from what followed on earlier days; by rates: by buy-till-you-die models alone"
 
 
 # Table, column, condition of an empty cell, what it costs.
@@ -87,30 +105,43 @@ def check(store: Store, horizon_days: int) -> CheckReport:
         gaps += _absent(connection)
     days = (span[1] - span[0]) // DAY if span else 0
     without = {gap.column: gap.count for gap in gaps if gap.table == "orders"}
-    models = _models(horizon_days, days, customers, lines, without)
-    return CheckReport(horizon_days, customers, repeat, lines, span, tuple(models), gaps)
+
+    def models(horizon: int) -> tuple[Model, ...]:
+        return tuple(_models(horizon, days, customers, lines, without))
+
+    outlook = tuple((horizon, models(horizon)) for horizon in HORIZONS)
+    return CheckReport(horizon_days, customers, repeat, lines, span, models(horizon_days), outlook, gaps)
 
 
 def _models(horizon_days: int, days: int, customers: int, lines: int, without: dict[str, int]) -> Iterator[Model]:
-    enough, reason = _time_verdict(horizon_days, days, customers, lines)
-    yield Model("churn", enough, reason)
-    spend = without.get("unit_price or amount", 0) < lines
-    yield Model("customer_value", enough and spend, reason if spend else "no line has a price or an amount")
-    products = without.get("product_id", 0) < lines
-    yield Model("next_purchase", enough and products, reason if products else "no line has a product_id")
-    yield Model("segments", enough, reason)
+    how, reason = _time_verdict(horizon_days, days, customers, lines)
+    yield Model("churn", how, reason)
+    priced = lines - without.get("unit_price or amount", 0)
+    yield _needing("customer_value", how, reason, priced, lines, "a price or an amount")
+    named = lines - without.get("product_id", 0)
+    yield _needing("next_purchase", how, reason, named, lines, "a product_id")
+    yield Model("segments", how, reason)
 
 
-def _time_verdict(horizon_days: int, days: int, customers: int, lines: int) -> tuple[bool, str]:
+def _needing(name: str, how: How, reason: str, having: int, lines: int, what: str) -> Model:
+    """A model that needs a column, of which `having` lines have a value."""
+    if lines and not having:
+        return Model(name, _NO, f"no line of orders has {what}: empty in {lines:,} of {lines:,} rows")
+    some = f"; {lines - having:,} of {lines:,} rows of orders are without {what}" if having < lines else ""
+    return Model(name, how, reason + some)
+
+
+def _time_verdict(horizon_days: int, days: int, customers: int, lines: int) -> tuple[How, str]:
     if not lines:
-        return False, "there are no order lines; import some"
+        return _NO, "there are no order lines; import some"
     if days < horizon_days:
-        return False, f"{days} days of history are shorter than the horizon of {horizon_days}"
+        return _NO, f"{days} days of history are shorter than the horizon of {horizon_days}"
     if days < 2 * horizon_days:
-        return True, f"by buy-till-you-die models alone: label windows need {2 * horizon_days} days, there are {days}"
+        need = f"label windows need {2 * horizon_days} days, there are {days}"
+        return _BY_RATES, f"by buy-till-you-die models alone: {need}"
     if customers < _FEW_CUSTOMERS:
-        return True, f"{customers} customers are few: expect wide intervals"
-    return True, "enough time and customers"
+        return _LEARNED, f"{customers} customers are few: expect wide intervals"
+    return _LEARNED, "enough time and customers"
 
 
 def _sizes(connection: Connection) -> tuple[int, int, int]:
