@@ -26,7 +26,7 @@ class Segments:
     gap: float
     many_orders: float  # the upper fifth of repeat customers begins here
     much_spend: float  # the upper tenth of customers begins here
-    table: list[dict[str, Any]]  # name, size, share_of_spend, expected_spend, per customer and in all
+    table: list[dict[str, Any]]  # name, size, share_of_spend, expected_spend (of one customer), its share
 
     names = NAMES
 
@@ -90,12 +90,22 @@ class Segments:
 
 
 def _table(codes: NDArray[np.int64], spend: NDArray[np.float64], expected: NDArray[np.float64]) -> list[dict[str, Any]]:
-    """One row per segment: size, share of all spend so far, expected spend of a customer in the horizon."""
-    total = spend.sum()
+    """One row per segment: size, share of all spend so far, expected spend of a customer in the horizon, its share."""
     rows = []
     for code, name in enumerate(NAMES):
         members = codes == code
-        share = float(spend[members].sum() / total) if total > 0 else 0.0
-        mean = float(expected[members].mean()) if members.any() else 0.0
-        rows.append({"name": name, "size": int(members.sum()), "share_of_spend": share, "expected_spend": mean})
+        rows.append(
+            {
+                "name": name,
+                "size": int(members.sum()),
+                "share_of_spend": _share(spend, members),
+                "expected_spend": float(expected[members].mean()) if members.any() else 0.0,
+                "share_of_expected_spend": _share(expected, members),
+            }
+        )
     return rows
+
+
+def _share(amounts: NDArray[np.float64], members: NDArray[np.bool_]) -> float:
+    total = float(amounts.sum())
+    return float(amounts[members].sum()) / total if total > 0 else 0.0

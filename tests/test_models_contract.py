@@ -105,6 +105,9 @@ def test_every_customer_is_in_one_segment_of_the_table(shop: Shop) -> None:
     sizes = {row["name"]: row["size"] for row in model.table}
     assert sizes == {name: int((codes == code).sum()) for code, name in enumerate(model.names)}
     assert sum(row["share_of_spend"] for row in model.table) == pytest.approx(1.0)
+    assert sum(row["share_of_expected_spend"] for row in model.table) == pytest.approx(1.0)
+    expected = shop.models["customer_value"].predict(shop.X, AS_OF).mean.sum()
+    assert sum(row["size"] * row["expected_spend"] for row in model.table) == pytest.approx(expected)
 
 
 def test_no_label_window_reaches_beyond_as_of(shop: Shop) -> None:
