@@ -13,6 +13,7 @@ from histories.compiled import piece
 from models.board import CLEAREST, GOES, row_of
 
 LINKS = 40  # per product
+OF_ORDER = 15  # of these, the strongest, for a product of the last order; a cart looks at all
 SHRINK = 5.0  # baskets added to each product's count, so that a pair seen once is no certainty
 LARGE_BASKET = 100  # products: a larger basket says little about pairs, and costs its square
 _CHUNK = 500  # products whose links are computed at a time
@@ -85,9 +86,9 @@ def _prune(
 
 @piece
 def add_links(board, item, links, column):  # type: ignore[no-untyped-def]
-    """Adds the cosine to each partner of a product; notes the product as a source where its link is the clearest."""
+    """Adds the cosine to the first OF_ORDER partners of a product; notes it as a source where its link is clearest."""
     if item < len(links.start) - 1:
-        for at in range(links.start[item], links.start[item + 1]):
+        for at in range(links.start[item], min(links.start[item] + OF_ORDER, links.start[item + 1])):
             row = row_of(board, links.item[at])
             board.score[row, column] += links.cosine[at]
             _note_source(board, row, item, links.share[at])

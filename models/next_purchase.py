@@ -23,7 +23,7 @@ from models.catalog_index import Numbering, number, vocabulary
 from models.evidence_files import load_evidence, save_evidence
 from models.neighbours import without
 from models.ranker import Ranker, Rows
-from models.ranking import BOUGHT, LINKED, NEAR, PLAIN, Ranked, nothing_ranked, rank_customers
+from models.ranking import BOUGHT, LINKED, NEAR, PLAIN, Ranked, rank_customers, room_for
 from models.reasons import POPULAR_NOW, SIMILAR, bought_reason, dearer_reason, link_reason
 from models.targets import TARGETS, Scene, Window, collect, first_baskets, join, windows
 
@@ -165,7 +165,7 @@ class NextPurchase:
         return self._numbering
 
     def _rank(self, baskets: Baskets, day: int, call: _Call, threads: int) -> Ranked:
-        goods, wish, ranked = call.sold, call.wish, nothing_ranked(len(baskets), call.wish.k)
+        goods, wish, ranked = call.sold, call.wish, room_for(len(baskets), call.wish.k)
         judge = self.ranker.judge if self.ranker else PLAIN
 
         def piece(first: int) -> None:
@@ -203,22 +203,33 @@ class _Call:
 
     def named(self, ranked: Ranked) -> list[list[Recommendation]]:
         """In the catalog's codes, with reasons in words."""
-        rows = zip(*(column.tolist() for column in ranked), strict=True)
-        return [[self._name(*each) for each in zip(*row, strict=True) if each[0] >= 0] for row in rows]
+        if not len(self.shelf.code_of):
+            return [[] for _ in ranked.product]
+        code = np.where(ranked.product >= 0, self.shelf.code_of[ranked.product], -1)
+        rows = zip(code.tolist(), *(column.tolist() for column in ranked), strict=True)
+        return [
+            [Recommendation(each[0], each[2], self._reason(*each)) for each in zip(*row, strict=True) if each[0] >= 0]
+            for row in rows
+        ]
 
-    def _name(
-        self, product: int, score: float, why: int, source: int, orders: float, gap: float, since: float
-    ) -> Recommendation:
-        codes, catalog = self.shelf.code_of, self.shelf.catalog
+    def _reason(
+        self,
+        code: int,
+        product: int,
+        score: float,
+        why: int,
+        source: int,
+        orders: float,
+        gap: float,
+        since: float,
+    ) -> str:
         if self.upsell:
-            reason = dearer_reason(codes[self.shelf.cheaper_in(self.wish.cart, product)], catalog)
-        elif why == BOUGHT:
-            reason = bought_reason(orders, gap, since)
-        elif why == LINKED and codes[source] >= 0:
-            reason = link_reason(codes[source], catalog)
-        else:
-            reason = SIMILAR if why == NEAR else POPULAR_NOW
-        return Recommendation(int(codes[product]), score, reason)
+            return dearer_reason(self.shelf.code_of[self.shelf.cheaper_in(self.wish.cart, product)], self.shelf.catalog)
+        if why == BOUGHT:
+            return bought_reason(orders, gap, since)
+        if why == LINKED and self.shelf.code_of[source] >= 0:
+            return link_reason(self.shelf.code_of[source], self.shelf.catalog)
+        return SIMILAR if why == NEAR else POPULAR_NOW
 
 
 def _training_rows(history: History, as_of: int, shelf: Numbering, items: int, seed: int, threads: int) -> Rows:

@@ -16,7 +16,7 @@ from models.ranking import Judge
 from models.shallow_trees import ShallowTrees
 from models.trees import Trees
 
-TREES = 60
+TREES = 80
 KEPT_MISSES = 1.0
 FEWEST_TARGETS, FEWEST_HITS = 50, 50
 HELD_BACK = 0.1  # of the targets, for the calibration
@@ -98,7 +98,7 @@ def _parameters(seed: int, threads: int) -> dict[str, object]:
         "objective": "cross_entropy",
         "num_leaves": 31,
         "max_depth": 6,  # see models.shallow_trees
-        "learning_rate": 0.12,
+        "learning_rate": 0.1,
         "min_data_in_leaf": 100,
         "feature_fraction": 0.6,
         "bagging_fraction": 0.7,

@@ -53,16 +53,10 @@ class Ranked(NamedTuple):
     since: NDArray[np.float32]  # days since the last
 
 
-def nothing_ranked(customers: int, k: int) -> Ranked:
-    shape = (customers, k)
-    numbers = (np.zeros(shape, np.float32) for _ in range(3))
-    return Ranked(
-        np.full(shape, -1, np.int32),
-        np.zeros(shape),
-        np.full(shape, POPULAR, np.int8),
-        np.full(shape, -1, np.int32),
-        *numbers,
-    )
+def room_for(customers: int, k: int) -> Ranked:
+    """Uninitialised."""
+    kinds = (np.int32, np.float64, np.int8, np.int32, np.float32, np.float32, np.float32)
+    return Ranked(*(np.empty((customers, k), kind) for kind in kinds))
 
 
 @compiled
@@ -70,6 +64,7 @@ def rank_customers(baskets, first, last, as_of_day, evidence, shelf, judge, wish
     """Fills the rows first..last (exclusive) of `out`; `board` serves one thread at a time."""
     for customer in range(first, last):
         begin, end = baskets.start[customer], baskets.start[customer + 1]
+        out.product[customer], out.why[customer], out.source[customer] = -1, POPULAR, -1
         if begin < end:
             _rank_known(customer, baskets, begin, end, as_of_day, evidence, shelf, judge, wish, board, out)
         elif wish.repeat != ONLY:

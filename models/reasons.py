@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from histories.history import Catalog
 
 POPULAR_NOW = "popular now"
@@ -10,9 +12,13 @@ SIMILAR = "popular with similar customers"
 
 def bought_reason(orders: float, gap: float, since: float) -> str:
     """For a product bought before: in how many orders, days between them (nan after one), days since the last."""
+    return _bought(int(orders), round(gap) if orders > 1 else 0, round(since))
+
+
+@lru_cache(maxsize=10_000)
+def _bought(orders: int, gap: int, days: int) -> str:
     if orders > 1:
-        return f"bought {orders:.0f} times, every {_days(round(gap))}"
-    days = round(since)
+        return f"bought {orders} times, every {_days(gap)}"
     return f"bought once, {_days(days)} ago" if days > 0 else "bought once, today"
 
 
