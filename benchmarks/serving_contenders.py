@@ -41,19 +41,21 @@ def contenders(shop: Shop, home: Path, only: Sequence[str] | None) -> Iterator[C
 
 def _ours(shop: Shop) -> Iterator[Contender]:
     ours = _quiet() | shop.environment()
-    serve = partial(_command, "regulars", "serve", "--port", "{}")
-    predict: Sequence[tuple[str, str, Body]] = [("/v1/predict", "regulars_predict", _customer)]
-    churn: Sequence[tuple[str, str, Body]] = [("/v1/churn", "regulars_churn", _customer)]
-    explain: Sequence[tuple[str, str, Body]] = [("/v1/predict", "regulars_explain", _explain)]
+    serve = partial(command, "regulars", "serve", "--port", "{}")
+    predict: Sequence[tuple[str, str, Body]] = [("/v1/predict", "regulars_predict", customer_body)]
+    churn: Sequence[tuple[str, str, Body]] = [("/v1/churn", "regulars_churn", customer_body)]
+    explain: Sequence[tuple[str, str, Body]] = [("/v1/predict", "regulars_explain", explain_body)]
     yield Contender("regulars_predict", serve, predict, environment=ours)
     yield Contender("regulars_churn", serve, churn, environment=ours)
     yield Contender("regulars_explain", serve, explain, environment=ours)
-    constant = partial(_command, "bentoml", "serve", "benchmarks.serving_constant:Regulars", "--port", "{}")
-    yield Contender("regulars_constant", constant, [("/v1/predict", "regulars_constant", _customer)], environment=ours)
-    bare = partial(_command, "uvicorn", "benchmarks.serving_constant:bare", "--no-access-log", "--port", "{}")
-    yield Contender("starlette", bare, [("/v1/predict", "starlette", _customer)], "/", ours)
+    constant = partial(command, "bentoml", "serve", "benchmarks.serving_constant:Regulars", "--port", "{}")
     yield Contender(
-        "regulars_events", serve, [("/v1/events", "regulars_events", _events)], environment=ours, lines=LINES
+        "regulars_constant", constant, [("/v1/predict", "regulars_constant", customer_body)], environment=ours
+    )
+    bare = partial(command, "uvicorn", "benchmarks.serving_constant:bare", "--no-access-log", "--port", "{}")
+    yield Contender("starlette", bare, [("/v1/predict", "starlette", customer_body)], "/", ours)
+    yield Contender(
+        "regulars_events", serve, [("/v1/events", "regulars_events", events_body)], environment=ours, lines=LINES
     )
 
 
@@ -88,30 +90,30 @@ def _textbook(shop: Shop, home: Path) -> Iterator[Contender]:
     def buyer(number: int) -> str:
         return json.dumps({"customer_id": buyers[number % len(buyers)]})
 
-    bento = partial(_command, "bentoml", "serve", "benchmarks.peers_serving:Churn", "--port", "{}")
+    bento = partial(command, "bentoml", "serve", "benchmarks.peers_serving:Churn", "--port", "{}")
     environment = _quiet() | {"TEXTBOOK_FOLDER": str(folder), "TEXTBOOK_ORDERS": str(shop.orders)}
     yield Contender("bentoml_textbook", bento, [("/predict", "bentoml_textbook", buyer)], environment=environment)
     server = partial(
-        _command, "mlflow", "models", "serve", "-m", str(folder / "mlflow"), "--env-manager", "local", "-w", "1",
+        command, "mlflow", "models", "serve", "-m", str(folder / "mlflow"), "--env-manager", "local", "-w", "1",
         "-p", "{}",
     )  # fmt: skip
     yield Contender("mlflow_serve", server, [("/invocations", "mlflow_serve", row)], "/ping", _quiet())
 
 
-def _command(name: str, *arguments: Any) -> list[str]:
+def command(name: str, *arguments: Any) -> list[str]:
     *words, port = arguments
     return [str(_BIN / name), *(str(word).format(port) for word in words)]
 
 
-def _customer(number: int) -> str:
+def customer_body(number: int) -> str:
     return json.dumps({"customer_id": f"sim-{number:06d}"})
 
 
-def _explain(number: int) -> str:
+def explain_body(number: int) -> str:
     return json.dumps({"customer_id": f"sim-{number:06d}", "explain": True})
 
 
-def _events(number: int) -> str:
+def events_body(number: int) -> str:
     """LINES lines of as many customers, which no other number gives."""
     at = datetime.now(UTC) - timedelta(minutes=number % 1000)
     lines = [

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,10 +37,21 @@ class AttributeEncoder:
     def transform(self, history: History) -> NDArray[np.float32]:
         """(customers, len(names)) float32."""
         out = np.full((len(history), len(self.categories)), np.nan, dtype=np.float32)
-        for column, (name, categories) in enumerate(self.categories.items()):
-            if name in history.attributes:
-                out[:, column] = _encoded(history.attributes[name], categories)
+        for column, (name, codes) in enumerate(self._codes.items()):
+            values = history.attributes.get(name)
+            if values is not None and codes is not None:
+                out[:, column] = [codes.get(str(value), np.nan) for value in values]
+            elif values is not None and _is_number(values):
+                out[:, column] = values
+        out[~np.isfinite(out)] = np.nan
         return out
+
+    @cached_property
+    def _codes(self) -> dict[str, dict[str, float] | None]:
+        return {
+            name: None if known is None else {value: float(code) for code, value in enumerate(known)}
+            for name, known in self.categories.items()
+        }
 
     def to_json(self) -> str:
         return json.dumps({"categories": self.categories})
@@ -60,11 +72,3 @@ def _categories(values: NDArray) -> tuple[str, ...] | None:
     counts = Counter(str(value) for value in values if value is not None)
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return tuple(name for name, count in ranked[:_MAX_CATEGORIES] if count >= _MIN_CUSTOMERS)
-
-
-def _encoded(values: NDArray, categories: tuple[str, ...] | None) -> NDArray[np.float32]:
-    if categories is None:
-        numbers = values.astype(np.float32) if _is_number(values) else np.full(len(values), np.nan, dtype=np.float32)
-        return np.where(np.isfinite(numbers), numbers, np.nan)
-    code_of = {name: float(code) for code, name in enumerate(categories)}
-    return np.array([code_of.get(str(value), np.nan) for value in values], dtype=np.float32)

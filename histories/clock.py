@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -58,7 +59,15 @@ def local_time(instants: NDArray[np.int64], zone: str) -> NDArray[np.int64]:
 
 def local_day(instant: int, zone: str) -> int:
     """Shop-local day number (days since 1970-01-01) of one instant."""
-    return int(local_time(np.array([instant], dtype=np.int64), zone)[0] // DAY)
+    starts, offsets = _transition_lists(zone)
+    return (int(instant) + offsets[bisect_right(starts, instant) - 1]) // DAY
+
+
+@lru_cache
+def _transition_lists(zone: str) -> tuple[list[int], list[int]]:
+    """For one instant, lists are ten times as quick as arrays."""
+    starts, offsets = transitions(zone)
+    return starts.tolist(), offsets.tolist()
 
 
 @lru_cache
