@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
 
@@ -62,7 +62,11 @@ def add(store: Store, scopes: Iterable[str], name: str = "") -> str:
 
 
 def every(store: Store) -> list[Key]:
-    with _engine(store).connect() as connection:
+    return _read(_engine(store))
+
+
+def _read(engine: sa.Engine) -> list[Key]:
+    with engine.connect() as connection:
         rows = connection.execute(sa.select(TABLE).order_by(TABLE.c.created_at)).mappings().all()
     return [Key(**{**row, "scopes": frozenset(row["scopes"].split(","))}) for row in rows]
 
@@ -78,46 +82,52 @@ class KeyRing:
 
     def __init__(self, store: Store, *, loopback: bool) -> None:
         """`loopback`: the service can be reached from this host alone, so that no keys at all means no check."""
-        self._store = store
+        self._engine = _engine(store)
         self._loopback = loopback
-        self._keys: dict[str, Key] = {}
+        self._keys: dict[str, Key] | None = None
         self._read_at = -_REFRESH_SECONDS
 
     def check(self, authorization: str | None, scope: str) -> str:
         """The id of the key; raises Problem 401 without a valid key, 403 when it lacks the scope."""
-        self._refresh(_REFRESH_SECONDS)
-        if self._loopback and not self._keys:
+        keys = self._known(_REFRESH_SECONDS)
+        if self._loopback and not keys:
             return "open"
-        key = self._key_of(authorization or "")
+        key = self._key_of(authorization or "", keys)
         if key is None:
             raise Problem(401, "a valid key is needed: Authorization: Bearer KEY")
         if not key.allows(scope):
             raise Problem(403, f"this key lacks the scope {scope}")
         return key.id
 
-    def _key_of(self, authorization: str) -> Key | None:
+    def _key_of(self, authorization: str, keys: dict[str, Key]) -> Key | None:
         scheme, _, token = authorization.partition(" ")
         prefix, _, rest = token.strip().partition("_")
         identity, _, secret = rest.partition("_")
         if scheme.lower() != "bearer" or prefix != "rg":
             return None
-        if identity not in self._keys:
-            self._refresh(0.0)  # it may have been made a moment ago
-        key = self._keys.get(identity)
+        if identity not in keys:
+            keys = self._known(0.0)  # it may have been made a moment ago
+        key = keys.get(identity)
         same = hmac.compare_digest(key.digest if key else _NO_DIGEST, _digest(secret))
         return key if same else None
 
-    def _refresh(self, older_than: float) -> None:
+    def _known(self, older_than: float) -> dict[str, Key]:
+        """Read again when older than so many seconds; while the store cannot be read, those known last still count."""
         now = time.monotonic()
-        if now - self._read_at >= older_than:
-            self._keys = {key.id: key for key in every(self._store)}
+        if self._keys is None or now - self._read_at >= older_than:
             self._read_at = now
+            try:
+                self._keys = {key.id: key for key in _read(self._engine)}
+            except sa.exc.SQLAlchemyError:
+                if self._keys is None:
+                    raise
+        return self._keys
 
 
 def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def _engine(store: Store) -> Any:
+def _engine(store: Store) -> sa.Engine:
     TABLE.metadata.create_all(store.engine, checkfirst=True)
     return store.engine

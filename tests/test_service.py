@@ -396,3 +396,79 @@ def _quoted(customer: str) -> str:
 def test_answers_are_plain_json(web: Web, loyal: str) -> None:
     answer = web.post("/v1/predict", {"customer_id": loyal, "explain": True})
     assert json.loads(answer.text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
+def test_late_lines_in_any_order_give_the_answer_of_lines_in_order(mine: Web) -> None:
+    days = ("2025-06-03", "2025-08-09", "2025-10-21", "2025-12-04")
+    posted = {
+        who: [order(who, occurred_at=f"{day}T10:00:00Z", product_id="hat", order_id=day) for day in days]
+        for who in ("in order", "backwards")
+    }
+    for line in (*posted["in order"], *reversed(posted["backwards"])):
+        assert mine.post("/v1/events", {"orders": [line]}).json()["accepted"] == 1
+    one, other = (mine.post("/v1/churn", {"customer_id": who, "as_of": "2090-01-01"}).json() for who in posted)
+    assert one["churn"]["source"] == "model"
+    assert one["churn"] == other["churn"]
+
+
+def test_late_lines_do_not_change_what_was_known_in_the_past(mine: Web, loyal: str) -> None:
+    asked = {"customer_id": loyal, "as_of": AS_OF}
+    before = mine.post("/v1/churn", asked).json()["churn"]
+    mine.post("/v1/events", {"orders": [order(loyal, occurred_at="2025-11-30T10:00:00Z")]})
+    assert mine.post("/v1/churn", asked).json()["churn"] == before
+
+
+def test_a_line_dated_ahead_counts_from_when_it_is_due(mine: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    soon = order("early bird", occurred_at=to_text(wall() + 3_600_000_000))
+    assert mine.post("/v1/events", {"orders": [soon]}).json()["future"] == 1
+    assert mine.post("/v1/churn", {"customer_id": "early bird"}).json()["churn"]["fallback"] == "prior"
+    later = wall() + 7_200_000_000
+    monkeypatch.setattr("service.clock.wall", lambda: later)
+    monkeypatch.setattr("service.present._LOOK_SECONDS", -1.0)
+    assert mine.post("/v1/churn", {"customer_id": "early bird"}).json()["churn"]["source"] == "model"
+
+
+def test_an_unknown_product_is_known_from_then_on(mine: Web) -> None:
+    mine.post("/v1/events", {"orders": [order("pioneer", product_id="brand new")]})
+    chosen = mine.post("/v1/next_purchase", {"customer_id": "pioneer", "repeat": "only"}).json()["next_purchase"]
+    assert [product["product_id"] for product in chosen["products"]] == ["brand new"]
+
+
+def test_an_answer_is_remembered_until_something_is_written(
+    mine: Web, loyal: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = mine.post("/v1/predict", {"customer_id": loyal})
+    with monkeypatch.context() as unread:
+        unread.setattr(mine.backend.store, "known", lambda customer: pytest.fail("read again"))
+        assert mine.post("/v1/predict", {"customer_id": loyal}).content == first.content
+    mine.post("/v1/events", {"orders": [order("somebody else")]})
+    assert mine.post("/v1/predict", {"customer_id": loyal}).json()["data_as_of"] > first.json()["data_as_of"]
+
+
+def test_a_key_that_asks_too_often_is_told_to_wait(trained: Trained, tmp_path: Path) -> None:
+    settings = trained.settings.model_copy(update={"rate_limit": 1.0})
+    with web_of(settings, shelf_of(trained, tmp_path / "shelf")) as web:
+        assert web.post("/v1/churn", {"customer_id": "1"}).status_code == 200
+        refused = web.post("/v1/churn", {"customer_id": "1"})
+        assert refused.status_code == 429
+        assert refused.headers["retry-after"] == "1"
+        assert error_of(refused)["code"] == "too_many_requests"
+
+
+def test_keys_known_last_still_open_while_the_store_is_away(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sqlalchemy as sa
+
+    from service import keys
+
+    def away(engine: object) -> list[keys.Key]:
+        raise sa.exc.OperationalError("", {}, Exception())
+
+    with web_of(own_copy(trained, tmp_path), shelf_of(trained, tmp_path / "shelf"), loopback=False) as web:
+        known = {"Authorization": f"Bearer {keys.add(web.backend.store, ['predict'])}"}
+        assert web.post("/v1/churn", {"customer_id": "1"}, headers=known).status_code == 200
+        monkeypatch.setattr(keys, "_REFRESH_SECONDS", 0.0)
+        monkeypatch.setattr(keys, "_read", away)
+        assert web.post("/v1/churn", {"customer_id": "1"}, headers=known).status_code == 200
+        assert web.post("/v1/churn", {"customer_id": "1"}).status_code == 401
