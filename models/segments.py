@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from histories.compiled import compiled
 from models.customer_value import CustomerValue
 from models.frame import Frame
 
@@ -46,25 +48,12 @@ class Segments:
 
     def predict(self, X: NDArray[np.float32], as_of: int | NDArray[np.int64]) -> NDArray[np.int64]:
         """(rows,) codes, positions in NAMES. Distance since the last order counts in the customer's own gaps."""
-        purchases, since, tenure, spend, own_gap = (
-            X[:, self.features.index(name)].astype(np.float64) for name in _USED
-        )
-        own = np.clip(np.where(np.isnan(own_gap), self.gap, own_gap), self.gap / 3, self.gap * 3)
-        gaps = since / own
-        active, fading, away = gaps <= 2, gaps <= 4, gaps <= 6
-        many, big = purchases >= self.many_orders, spend >= self.much_spend
-        rules = [
-            (purchases <= 1) & (tenure <= 2 * self.gap),
-            (purchases <= 1) & (since <= 12 * self.gap),
-            active & many & big,
-            active & many,
-            active & big,
-            active,
-            fading,
-            away & (many | big) | (many & big & (gaps <= 12)),
-        ]
-        codes = [_NEW, _ONE_TIME, _CHAMPIONS, _LOYAL, _BIG, _PROMISING, _LAPSING, _AT_RISK]
-        return np.select(rules, codes, default=_LOST)
+        rows = np.ascontiguousarray(X, dtype=np.float32)
+        return _codes(rows, self._at, float(self.gap), float(self.many_orders), float(self.much_spend))
+
+    @cached_property
+    def _at(self) -> NDArray[np.int64]:
+        return np.array([self.features.index(name) for name in _USED])
 
     def fallback(self) -> str:
         """The segment of somebody without a purchase."""
@@ -87,6 +76,30 @@ class Segments:
         meta = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         much = np.inf if meta["much_spend"] is None else meta["much_spend"]
         return cls(tuple(meta["features"]), meta["gap"], meta["many_orders"], much, meta["table"])
+
+
+@compiled
+def _codes(X, at, gap, many_orders, much_spend):  # type: ignore[no-untyped-def]
+    """`at`: where the columns _USED are. The first rule that holds decides."""
+    codes = np.empty(len(X), np.int64)
+    for i in range(len(X)):
+        purchases, since, tenure, spend, own = X[i, at[0]], X[i, at[1]], X[i, at[2]], X[i, at[3]], X[i, at[4]]
+        own = gap if np.isnan(own) else min(max(float(own), gap / 3), gap * 3)
+        gaps = since / own
+        many, big = purchases >= many_orders, spend >= much_spend
+        if purchases <= 1 and tenure <= 2 * gap:
+            codes[i] = _NEW
+        elif purchases <= 1 and since <= 12 * gap:
+            codes[i] = _ONE_TIME
+        elif gaps <= 2:
+            codes[i] = (_CHAMPIONS if big else _LOYAL) if many else (_BIG if big else _PROMISING)
+        elif gaps <= 4:
+            codes[i] = _LAPSING
+        elif (gaps <= 6 and (many or big)) or (gaps <= 12 and many and big):
+            codes[i] = _AT_RISK
+        else:
+            codes[i] = _LOST
+    return codes
 
 
 def _table(codes: NDArray[np.int64], spend: NDArray[np.float64], expected: NDArray[np.float64]) -> list[dict[str, Any]]:
