@@ -36,6 +36,7 @@ from histories.tables import (
     PENDING,
     PRODUCTS,
     forget_log,
+    never_create,
     open_engine,
     wait_at_most,
 )
@@ -85,10 +86,14 @@ class Store:
         self.engine.dispose()
 
     def be_quick(self, *, read_seconds: float, write_seconds: float) -> None:
-        """For a service: how long to wait for a lock on an SQLite file, where a command waits half a minute."""
+        """For a service: how long to wait for a lock on an SQLite file, where a command waits half a minute.
+
+        A file that is gone is not made anew, empty.
+        """
         if self.engine.dialect.name == "sqlite":
             self._read_seconds = read_seconds
             sa.event.listen(self.engine, "connect", lambda raw, _: wait_at_most(raw, write_seconds))
+            never_create(self.engine)
             self.reopen()
 
     def reopen(self) -> None:

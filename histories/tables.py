@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -249,6 +250,15 @@ def _tune_postgresql(engine: Engine) -> None:
         write = connection.get_execution_options().get("write")
         for statement in _ONE_WRITER if write else (ONE_STATE,):
             connection.exec_driver_sql(statement)
+
+
+def never_create(engine: Engine) -> None:
+    """From now on, connections to an SQLite file that is gone fail: the driver would make an empty one."""
+
+    @sa.event.listens_for(engine, "do_connect")
+    def _existing(_dialect, _record, _arguments, _options):  # type: ignore[no-untyped-def]
+        if not Path(engine.url.database or "").is_file():
+            raise sqlite3.OperationalError("the store's file is gone")
 
 
 def _first_line(error: sa.exc.DBAPIError) -> str:

@@ -56,6 +56,7 @@ class Present:
         self._newest: int | None = None
         self._erasures = 0
         self._masked: tuple[str, int] | None = None  # the release, and the erasures that are masked in it
+        self._catalog = store.catalog()
         self._coverage = _Coverage(store)
         self._strangers = dict.fromkeys(PURPOSES, store.settings.consent)
         self._file = _File(store.settings.store)
@@ -141,7 +142,7 @@ class Present:
         span = self._store.span(self._clock.due())
         newest = span[1] if span else None
         if version != self._version:
-            self.zone = self._store.zone
+            self.zone, self._catalog = self._store.zone, self._store.catalog()
             self._erasures = self._store.erasures()
         if version != self._version or newest != self._newest:
             self.edition += 1
@@ -155,6 +156,7 @@ class Present:
             _log.error(json.dumps({"event": "store_unreachable", "error": type(error).__name__}))
             self._metrics.stale(True)
         self.stale, self._read_at = True, time.monotonic()
+        self._store.close()  # a connection that broke is not mended: the next attempt opens another
 
     def _recovered(self) -> None:
         if self.stale:
@@ -164,7 +166,7 @@ class Present:
 
     def _nobody(self, customer: str) -> History:
         empty = nobody(self.zone)
-        return replace(empty, customer_id=np.array([customer], dtype=object), catalog=self._store.catalog())
+        return replace(empty, customer_id=np.array([customer], dtype=object), catalog=self._catalog)
 
 
 class StoreGone(sa.exc.SQLAlchemyError):

@@ -321,11 +321,11 @@ def test_a_store_that_cannot_be_read_leaves_what_is_known(
 
     known = mine.post("/v1/predict", {"customer_id": loyal}).json()
 
-    def locked() -> int:
+    def locked() -> None:
         raise sqlite3.OperationalError("database is locked")
 
     with monkeypatch.context() as broken:
-        broken.setattr(mine.backend.store, "version", locked)
+        broken.setattr(mine.backend.store, "_quick", locked)
         stale = mine.post("/v1/predict", {"customer_id": loyal}).json()
         assert {(stale[part]["source"], stale[part]["fallback"]) for part in PARTS} == {("fallback", "stale")}
         assert stale["churn"]["probability"] == pytest.approx(known["churn"]["probability"], abs=0.01)
