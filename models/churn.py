@@ -17,6 +17,8 @@ from models.frame import Frame
 from models.score import Score, Target
 
 Floats = NDArray[np.float64]
+# Buy-till-you-die models count orders better than they tell who comes: P(no purchase) leans on their Poisson.
+_OFFSET = 0.5
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class Churn:
     @classmethod
     def fit(cls, frame: Frame) -> Churn:
         basis = Basis.of(frame)
-        return cls(basis, Score.fit(frame, basis, Target("binary", (frame.orders == 0).astype(float), start)))
+        gone = (frame.orders == 0).astype(float)
+        return cls(basis, Score.fit(frame, basis, Target("binary", gone, start, _OFFSET)))
 
     def predict(self, X: NDArray[np.float32], as_of: int | NDArray[np.int64]) -> Floats:
         """(rows,) P(no purchase in the horizon after as_of) of feature rows."""
@@ -53,22 +56,22 @@ class Churn:
     ) -> list[list[Reason]]:
         """The strongest reasons of each row; effects are on the logit scale and positive towards churn."""
         inputs, base = self.basis.look(X, as_of)
-        usual = start(self.basis.usual(X, as_of))
-        effects = self.score.contributions(inputs)
-        return explained(self.basis.inputs_names, inputs, effects, usual, start(base) - usual + self.score.level, top)
+        usual, effects = start(self.basis.usual(X, as_of)), self.score.contributions(inputs)
+        level = self.score.slope * (start(base) - usual) + self.score.level
+        return explained(self.basis.inputs_names, inputs, effects, self.score.slope * usual, level, top)
 
     def importance(self) -> dict[str, float]:
         names = self.basis.inputs_names
         return dict(zip(names, self.score.trees.gain(len(names)).tolist(), strict=True))
 
     def save(self, folder: Path) -> None:
-        self.basis.save(folder, weight=self.score.weight, level=self.score.level)
+        self.basis.save(folder, score=self.score.numbers)
         self.score.trees.save(folder / "churn.txt")
 
     @classmethod
     def load(cls, folder: Path) -> Churn:
         basis, meta = Basis.load(folder)
-        return cls(basis, Score(Boosted.load(folder / "churn.txt"), meta["weight"], meta["level"]))
+        return cls(basis, Score(Boosted.load(folder / "churn.txt"), *meta["score"]))
 
 
 def start(base: Base) -> Floats:

@@ -40,13 +40,14 @@ class Value(NamedTuple):
 class CustomerValue:
     """Spend has two parts: none with the probability of churn, else what a buyer spends, scattered around its mean.
 
-    So the mean is (1 - churn) times the buyer's, and the median is zero where churn is more likely than not.
+    So the mean is (1 - churn) times the buyer's, and the median is zero where churn is more likely than not. A
+    buyer's mean is the geometric average of two views: what buyers spend, and orders times what an order is worth.
     """
 
     basis: Basis
     scores: dict[str, Score]  # churn (the model of that name), orders, basket (log spend of a buyer)
     prices: Season  # log of what came over what was expected, per purchase
-    scale: float  # log of a buyer's mean spend over exp(basket): keeps the sum at what buy-till-you-die models say
+    scale: float  # keeps the sum of spend at what buy-till-you-die models say, before prices
     spread: Spread
     has_money: bool
 
@@ -85,8 +86,8 @@ class CustomerValue:
             nothing = np.zeros(len(X))
             return Value(nothing, nothing, nothing, nothing, orders)
         gone, come = expit(said["churn"]), expit(-said["churn"])
-        location = np.clip(said["basket"] + self.scale + self.prices.level(as_of, len(X)), -20, 25)
-        often = said["orders"] - np.log(np.maximum(come, _TINY))
+        location, often = _of_buyers(said, base)
+        location = np.clip(location + self.scale + self.prices.level(as_of, len(X)), -20, 25)
         low, median, high = (self.spread.quantile(level, gone, location, often) for level in _interval_levels(gone))
         return Value(come * np.exp(location), median, low, high, orders)
 
@@ -99,17 +100,19 @@ class CustomerValue:
     ) -> list[list[Reason]]:
         """The strongest reasons of each row; effects are on the log of expected spend (orders without money)."""
         inputs, base = self.basis.look(X, as_of)
-        name = "basket" if self.has_money else "orders"
-        score, ground = self.scores[name], _STARTS[name](base)
-        seasonal = ground - _STARTS[name](self.basis.usual(X, as_of))
-        level, effects = seasonal + score.level, score.contributions(inputs)
+        usual = self.basis.usual(X, as_of)
+        score = self.scores["orders"]
+        ground, effects = _log_orders(usual), score.contributions(inputs)
+        level = _log_orders(base) - ground + score.level
         if self.has_money:
-            lost = self.scores["churn"]
-            alone, slope = _coming(lapses.start(base), lost.raw(inputs, lapses.start(base)))
-            ground = ground + alone
-            level = level + self.scale + self.prices.level(as_of, len(X)) + slope * lost.level
-            effects = effects + slope[:, None] * lost.contributions(inputs)
-        return explained(self.basis.inputs_names, inputs, effects, ground - seasonal, level, top)
+            lost, basket = self.scores["churn"], self.scores["basket"]
+            alone, slope = _coming(lost.slope * lapses.start(usual), lost.raw(inputs, lapses.start(base)))
+            moved = lost.slope * (lapses.start(base) - lapses.start(usual)) + lost.level
+            effects = (effects + basket.contributions(inputs) + slope[:, None] * lost.contributions(inputs)) / 2
+            level = (level + _log_basket(base) - _log_basket(usual) + basket.level + slope * moved) / 2
+            ground = (ground + _log_basket(usual) + _log_worth(base) + alone) / 2
+            level = level + self.scale + self.prices.level(as_of, len(X))
+        return explained(self.basis.inputs_names, inputs, effects, ground, level, top)
 
     def importance(self) -> dict[str, float]:
         names = self.basis.inputs_names
@@ -119,7 +122,7 @@ class CustomerValue:
     def save(self, folder: Path) -> None:
         self.basis.save(
             folder,
-            scores={name: [score.weight, score.level] for name, score in self.scores.items()},
+            scores={name: score.numbers for name, score in self.scores.items()},
             prices=asdict(self.prices),
             scale=self.scale,
             spread={"edges": self.spread.edges.tolist(), "quantiles": self.spread.quantiles.tolist()},
@@ -144,10 +147,20 @@ def _log_orders(base: Base) -> Floats:
 
 def _log_basket(base: Base) -> Floats:
     """Log of the expected spend of those who come."""
-    return _log_orders(base) + np.log(np.maximum(base.worth, _TINY) / np.maximum(1 - base.lapse, _TINY))
+    return _log_orders(base) + _log_worth(base) - np.log(np.maximum(1 - base.lapse, _TINY))
+
+
+def _log_worth(base: Base) -> Floats:
+    return np.log(np.maximum(base.worth, _TINY))
 
 
 _STARTS = {"churn": lapses.start, "orders": _log_orders, "basket": _log_basket}
+
+
+def _of_buyers(said: dict[str, Floats], base: Base) -> tuple[Floats, Floats]:
+    """Logs of the spend (before scale and prices) and of the orders of those who come."""
+    often = said["orders"] + np.logaddexp(0, said["churn"])
+    return (said["basket"] + often + _log_worth(base)) / 2, often
 
 
 def _coming(start: Floats, raw: Floats) -> tuple[Floats, Floats]:
@@ -158,7 +171,8 @@ def _coming(start: Floats, raw: Floats) -> tuple[Floats, Floats]:
 
 
 def _scale(base: Base, said: dict[str, Floats]) -> float:
-    total, made = (base.orders * base.worth).sum(), (expit(-said["churn"]) * np.exp(said["basket"])).sum()
+    total = (base.orders * base.worth).sum()
+    made = (expit(-said["churn"]) * np.exp(_of_buyers(said, base)[0])).sum()
     return float(np.log(max(total, _TINY) / max(made, _TINY)))
 
 
@@ -186,9 +200,9 @@ def _spread(frame: Frame, scores: dict[str, Score]) -> Spread:
     held = {name: score.held for name, score in scores.items() if score.held is not None}
     if frame.earlier is None or len(held) < len(scores):
         return Spread.usual()
-    rows, then = np.flatnonzero(frame.as_of == frame.earlier.as_of), frame.earlier
-    prices = _prices(frame, frame.known_at(then.as_of), then.base)
-    location = held["basket"] + _scale(then.base.take(rows), held) + prices.level(then.as_of, len(rows))
-    often = held["orders"] - np.log(np.maximum(expit(-held["churn"]), _TINY))
+    then, rows = frame.earlier, np.flatnonzero(frame.as_of == frame.earlier.as_of)
+    base, prices = then.base.take(rows), _prices(frame, frame.known_at(then.as_of), then.base)
+    location, often = _of_buyers(held, base)
+    location = location + _scale(base, held) + prices.level(then.as_of, len(rows))
     paid = frame.spend[rows] > 0
     return Spread.fit(np.log(frame.spend[rows][paid]) - location[paid], often[paid])

@@ -33,14 +33,19 @@ class Target(NamedTuple):
     objective: Literal["binary", "poisson", "regression"]
     y: Floats
     start: Callable[[Base], Floats]
+    offset: float = 1.0  # share of start that the trees begin at; the rest of it they learn anew
 
 
 @dataclass(frozen=True)
 class Score:
-    """raw = start + level + weight * trees: a logit for binary, a log for poisson, y itself for regression."""
+    """raw = slope * start + level + weight * trees: a logit for binary, a log for poisson, y itself for regression.
+
+    That is the average, by weight, of start alone and of trees that begin at a share of it.
+    """
 
     trees: Boosted
     weight: float
+    slope: float
     level: float  # keeps the sum over all customers at what start says: trees tell customers apart, not seasons
     # Raw scores of the rows at the last labelled cut-off by a fit that knew nothing after it; not saved.
     held: Floats | None = field(default=None, repr=False, compare=False)
@@ -53,11 +58,17 @@ class Score:
         latest = np.flatnonzero(frame.latest)
         inputs, base = basis.look(frame.X[latest], frame.as_of[latest])
         start = target.start(base)
-        level = _kept(target.objective, start, start + weight * trees.raw(inputs))
-        return cls(trees, weight, level + _lasting(frame, target, frame.labelled, frame.base), held)
+        slope = 1 - weight * (1 - target.offset) if trees.booster else 1.0
+        level = _kept(target.objective, start, slope * start + weight * trees.raw(inputs))
+        return cls(trees, weight, slope, level + _lasting(frame, target, frame.labelled, frame.base), held)
 
     def raw(self, inputs: NDArray[np.float32], start: Floats) -> Floats:
-        return start + self.level + self.weight * self.trees.raw(inputs)
+        return self.slope * start + self.level + self.weight * self.trees.raw(inputs)
+
+    @property
+    def numbers(self) -> tuple[float, float, float]:
+        """What is saved beside the trees."""
+        return self.weight, self.slope, self.level
 
     def contributions(self, inputs: NDArray[np.float32]) -> Floats:
         """(rows, inputs + 1): exact shares of what the trees add to start, the last column their expectation."""
@@ -77,7 +88,7 @@ def _tried(frame: Frame, basis: Basis, target: Target) -> tuple[float, Floats | 
     start += _lasting(frame, target, known, then.base)
     if trees.booster is None:
         return _UNTRIED, start
-    moved = trees.raw(basis.training_inputs(frame, rows, base))
+    moved = trees.raw(basis.training_inputs(frame, rows, base)) - (1 - target.offset) * start
     said = ~np.isnan(target.y[rows])
     weight = _weight(target.objective, target.y[rows][said], start[said], moved[said])
     raw = start + weight * moved
@@ -90,7 +101,7 @@ def _grown(frame: Frame, basis: Basis, target: Target, rows: NDArray[np.int64], 
     if len(rows) < MIN_ROWS or not target.y[rows].any():
         return Boosted(None, None)
     base, y, cuts = base.take(rows), target.y[rows], frame.as_of[rows]
-    start = target.start(base)
+    start = target.offset * target.start(base)
     for cut, level in _levels(target.objective, y, start, cuts).items():
         start[cuts == cut] += level
     return Boosted.fit(basis.training_inputs(frame, rows, base), y, start, target.objective, **_TREES)
@@ -107,7 +118,7 @@ def _lasting(frame: Frame, target: Target, known: NDArray[np.bool_], base: Base)
     found = _levels("binary", target.y[rows], target.start(base.take(rows)), frame.as_of[rows])
     levels = np.array(list(found.values()))
     mean, spread = levels.mean(), levels.var(ddof=1) if len(levels) > 1 else np.inf
-    return float(mean * mean**2 / (mean**2 + spread + _TINY))
+    return float(mean * (mean**2 / (mean**2 + spread + _TINY)) ** 2)
 
 
 def _levels(objective: str, y: Floats, raw: Floats, cuts: NDArray[np.int64]) -> dict[int, float]:

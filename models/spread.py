@@ -35,6 +35,7 @@ class Spread:
         """Of buyers (rows,): out-of-time residuals make the intervals conformal (Vovk et al. 2005, split form)."""
         if len(residuals) < _FEWEST:
             return cls.usual()
+        residuals = residuals - np.log(np.exp(residuals).mean())  # so that the mean served is the distribution's
         groups = int(np.clip(len(residuals) // _PER_GROUP, 1, _MOST_GROUPS))
         edges = np.quantile(log_orders, np.arange(1, groups) / groups)
         member = np.searchsorted(edges, log_orders)
