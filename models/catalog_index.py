@@ -62,12 +62,20 @@ def vocabulary(history: History, as_of: int) -> tuple[str, ...]:
     return tuple(str(catalog.product_id[code]) for code in bought)
 
 
-def number(catalog: Catalog, products: tuple[str, ...]) -> Numbering:
-    """Products by id, so that codes may have changed since the model was fitted."""
+def number(catalog: Catalog, products: tuple[str, ...], before: Numbering | None = None) -> Numbering:
+    """Products by id, so that codes may have changed since the model was fitted.
+
+    `before` is a numbering of the same products: if its catalog has the same codes, only stock and prices are new.
+    """
+    if before is not None and np.array_equal(before.catalog.product_id, catalog.product_id):
+        return _numbering(catalog, before.code_of)
     known = np.array([catalog.code_of.get(product, -1) for product in products], dtype=np.int32)
     new = np.ones(len(catalog), dtype=bool)
     new[known[known >= 0]] = False
-    code_of = np.concatenate([known, np.flatnonzero(new)]).astype(np.int32)
+    return _numbering(catalog, np.concatenate([known, np.flatnonzero(new)]).astype(np.int32))
+
+
+def _numbering(catalog: Catalog, code_of: NDArray[np.int32]) -> Numbering:
     there = code_of >= 0
     index_of = np.full(len(catalog), -1, dtype=np.int32)
     index_of[code_of[there]] = np.flatnonzero(there)

@@ -161,7 +161,7 @@ class NextPurchase:
 
     def _shelf(self, catalog: Catalog) -> Numbering:
         if self._numbering is None or self._numbering.catalog is not catalog:
-            self._numbering = number(catalog, self.products)
+            self._numbering = number(catalog, self.products, self._numbering)
         return self._numbering
 
     def _rank(self, baskets: Baskets, day: int, call: _Call, threads: int) -> Ranked:

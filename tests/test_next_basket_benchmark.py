@@ -1,0 +1,42 @@
+"""The next-basket benchmark on made-up files: every method answers, and peers are tuned on no target."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.baskets import read_split
+from benchmarks.made_up_baskets import made_up_baskets
+from benchmarks.next_basket import run
+from benchmarks.peers_baskets import tifu_knn, up_cf
+
+
+def written(folder: Path, **more: float) -> Path:
+    file = folder / "baskets.json"
+    file.write_text(
+        json.dumps(made_up_baskets(**{"users": 70, "items": 40, "orders": 5, "size": 4, "repeat": 0.6} | more))
+    )  # type: ignore[arg-type]
+    return file
+
+
+def test_every_method_has_its_row(tmp_path: Path) -> None:
+    result = run(written(tmp_path), None)
+    rows = {str(row["method"]): row for row in result["rows"]}  # type: ignore[attr-defined]
+    assert set(rows) == {"regulars", "tifu_knn", "up_cf", "gp_top_freq"}
+    assert all("error" not in row and 0 < row["recall@10"] <= 1 for row in rows.values())
+
+
+def test_peers_see_no_target(tmp_path: Path) -> None:
+    split = read_split(written(tmp_path), None)
+    blind = replace(split, targets=[[0] for _ in split.targets])
+    for method in (tifu_knn, up_cf):
+        np.testing.assert_array_equal(method(split), method(blind))
+
+
+def test_a_single_earlier_basket_is_enough(tmp_path: Path) -> None:
+    file = tmp_path / "two.json"
+    file.write_text(json.dumps({str(user): [[user % 5, 7], [user % 3]] for user in range(30)}))
+    assert all("error" not in row for row in run(file, None)["rows"])  # type: ignore[attr-defined]
