@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from math import exp, log
 from pathlib import Path
@@ -16,9 +16,9 @@ from histories.clock import DAY
 from histories.compiled import compiled, piece
 from models.bg_nbd import BgNbd
 from models.boosting import Boosted
-from models.calendar import Weeks
 from models.frame import Frame
 from models.hazard import COLUMNS, at_risk, edges_of, look_ahead
+from models.own_time import OwnTime
 
 Floats = NDArray[np.float64]
 WEEKS = 4
@@ -33,8 +33,8 @@ class When:
     """S(t) = churn ** B(t): B shares out the hazard over the horizon, B(horizon) = 1.
 
     The share of a bin is that of buy-till-you-die, corrected by trees that see the customer's own rhythm, and by the
-    season a year ago. The less likely a customer is to come, the less is made of a rhythm of his own: his hazard is
-    shared out as everybody's.
+    pace of the shop's own time, the clock of the churn model. The less likely a customer is to come, the less is made
+    of a rhythm of his own: his hazard is shared out as everybody's.
     """
 
     features: tuple[str, ...]
@@ -42,32 +42,27 @@ class When:
     prior: tuple[BgNbd, BgNbd]  # BG/NBD and MBG/NBD at the frame's as_of
     trees: Boosted
     common: Floats  # (bins,) shares of everybody's hazard
-    weeks: Weeks
+    time: OwnTime
 
     @classmethod
     def fit(cls, frame: Frame) -> When:
         """On what came after the cut-offs of the frame, as far as it can see: beyond that is censored."""
         edges = edges_of(frame.horizon_days)
         prior = _prior(frame)
-        unfitted = cls(frame.names, frame.horizon_days, prior, Boosted(None, None), np.diff(edges), Weeks(0, ()))
-        trees, weeks = unfitted._learn(frame)
-        fitted = cls(frame.names, frame.horizon_days, prior, trees, np.diff(edges), weeks)
+        unfitted = cls(frame.names, frame.horizon_days, prior, Boosted(None, None), np.diff(edges), frame.btyd.time)
+        fitted = replace(unfitted, trees=unfitted._learn(frame))
         come = 1 - frame.base.lapse[frame.latest]
-        shares = come @ fitted._shares(frame.X[frame.latest]) / max(come.sum(), _SURE)
-        return cls(frame.names, frame.horizon_days, prior, trees, shares, weeks)
+        return replace(fitted, common=come @ fitted._shares(frame.X[frame.latest]) / max(come.sum(), _SURE))
 
-    def _learn(self, frame: Frame) -> tuple[Boosted, Weeks]:
-        """Trees of the hazard in a bin, on that of buy-till-you-die and the level of the week."""
+    def _learn(self, frame: Frame) -> Boosted:
+        """Trees of the hazard in a bin, on that of buy-till-you-die and the pace of the time."""
         table = at_risk(frame, self.edges)
         rows, place = np.unique(table.row, return_inverse=True)
         start, inputs = look_ahead(self._customers(frame.X[rows]), self._parameters, self.edges)
-        cell = place * len(self._middles) + table.bin
-        hazard = start.ravel()[cell]
-        days = frame.as_of[table.row] / DAY + self._middles[table.bin]
-        weeks = Weeks.of(days, table.came, np.exp(hazard))
+        cell = place * start.shape[1] + table.bin
+        begin = (start + self._pace(frame.as_of[rows])).ravel()[cell]
         more: dict[str, Any] = {"num_leaves": _LEAVES, "learning_rate": _RATE, "feature_fraction": 0.7}
-        begin = hazard + weeks.level(days)
-        return Boosted.fit(inputs[cell], table.came, begin, "poisson", rounds=_ROUNDS, **more), weeks
+        return Boosted.fit(inputs[cell], table.came, begin, "poisson", rounds=_ROUNDS, **more)
 
     def predict(self, X: NDArray[np.float32], as_of: int | NDArray[np.int64], lapse: Floats) -> tuple[Floats, Floats]:
         """Days to the next order (rows,), and its probability in each of the next weeks (rows, 4).
@@ -78,11 +73,16 @@ class When:
         are of S(t); beyond a horizon of less than four weeks the hazard stays as it was on average.
         """
         moments = np.broadcast_to(np.asarray(as_of, dtype=np.int64), len(X))
-        season = self.weeks.year_ago(moments[:1] if np.ndim(as_of) == 0 else moments, self._middles)
-        return _spread_out(self._scores(X), season, np.log(self.common), np.asarray(lapse, np.float64), self.edges)
+        pace = self._pace(moments[:1] if np.ndim(as_of) == 0 else moments)
+        return _spread_out(self._scores(X), pace, np.log(self.common), np.asarray(lapse, np.float64), self.edges)
+
+    def _pace(self, as_of: NDArray[np.int64]) -> Floats:
+        """(moments, bins): log of how fast the shop's own time runs in each bin after as_of."""
+        at = as_of[:, None] / DAY + self.edges
+        return np.asarray(np.log(self.time.span(at[:, :-1], at[:, 1:]) / np.diff(self.edges)))
 
     def _scores(self, X: NDArray[np.float32]) -> Floats:
-        """(rows, bins): log hazards, the season left out."""
+        """(rows, bins): log hazards at an even pace."""
         start, inputs = look_ahead(self._customers(X), self._parameters, self.edges)
         return start if self.trees.trees is None else start + self.trees.raw(inputs).reshape(start.shape)
 
@@ -99,10 +99,6 @@ class When:
         return edges_of(self.horizon_days)
 
     @cached_property
-    def _middles(self) -> Floats:
-        return np.asarray((self.edges[1:] + self.edges[:-1]) / 2)
-
-    @cached_property
     def _positions(self) -> NDArray[np.intp]:
         return np.array([self.features.index(name) for name in COLUMNS])
 
@@ -116,7 +112,7 @@ class When:
             "horizon_days": self.horizon_days,
             "prior": [asdict(model) for model in self.prior],
             "common": self.common.tolist(),
-            "weeks": asdict(self.weeks),
+            "time": asdict(self.time),
         }
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "model.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
@@ -126,9 +122,9 @@ class When:
     def load(cls, folder: Path) -> When:
         meta = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         bg, mbg = (BgNbd(**model) for model in meta["prior"])
-        weeks = Weeks(meta["weeks"]["first"], tuple(meta["weeks"]["levels"]))
+        time = OwnTime(meta["time"]["begins"], tuple(meta["time"]["pace"]))
         trees = Boosted.load(folder / "when.txt")
-        return cls(tuple(meta["features"]), meta["horizon_days"], (bg, mbg), trees, np.array(meta["common"]), weeks)
+        return cls(tuple(meta["features"]), meta["horizon_days"], (bg, mbg), trees, np.array(meta["common"]), time)
 
 
 def _prior(frame: Frame) -> tuple[BgNbd, BgNbd]:
@@ -140,14 +136,14 @@ def _prior(frame: Frame) -> tuple[BgNbd, BgNbd]:
 
 
 @compiled
-def _spread_out(scores, season, common, lapse, edges):  # type: ignore[no-untyped-def]
-    """Days and weeks of each row; `season` (1 or rows, bins)."""
+def _spread_out(scores, pace, common, lapse, edges):  # type: ignore[no-untyped-def]
+    """Days and weeks of each row; `pace` (1 or rows, bins)."""
     rows, bins = scores.shape
     days, weeks = np.empty(rows), np.empty((rows, WEEKS))
     share = np.empty(bins)
     for i in range(rows):
         stays = min(max(lapse[i], _SURE), 1.0 - _SURE)
-        _share_out(scores[i], season[i % len(season)], common, 1.0 - stays, share)
+        _share_out(scores[i], pace[i % len(pace)], common, 1.0 - stays, share)
         days[i] = _date(stays, share, edges)
         before = 1.0
         for week in range(WEEKS):
@@ -158,8 +154,8 @@ def _spread_out(scores, season, common, lapse, edges):  # type: ignore[no-untype
 
 
 @piece
-def _share_out(score, season, common, comes, share):  # type: ignore[no-untyped-def]
-    """Shares of the hazard per bin: everybody's, bent towards the customer's own by comes ** 2, times the season's."""
+def _share_out(score, pace, common, comes, share):  # type: ignore[no-untyped-def]
+    """Shares of the hazard per bin: everybody's, bent towards the customer's own by comes ** 2, times the pace."""
     top, total = score.max(), 0.0
     for k in range(len(score)):
         total += exp(score[k] - top)
@@ -167,7 +163,7 @@ def _share_out(score, season, common, comes, share):  # type: ignore[no-untyped-
     whole = 0.0
     for k in range(len(score)):
         deviation = score[k] - top - log(total) - common[k]
-        share[k] = exp(common[k] + own * deviation + season[k])
+        share[k] = exp(common[k] + own * deviation + pace[k])
         whole += share[k]
     share /= whole
 

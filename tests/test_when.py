@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -12,10 +13,10 @@ from histories.clock import DAY, end_of_day
 from histories.history import History
 from models.bg_nbd import BgNbd
 from models.boosting import Boosted
-from models.calendar import Weeks
 from models.churn import Churn
 from models.frame import Frame, rows, training_frame
 from models.hazard import at_risk, edges_of
+from models.own_time import OwnTime
 from models.when import NOT_COMING, When, _date, _share_out, _spent
 from tests.shops import toy_history
 
@@ -83,7 +84,7 @@ def test_an_own_rhythm_counts_for_those_who_are_sure_to_come() -> None:
         _share_out(np.log([0.9, 0.1]), flat, common, comes, share)
         assert share[0] == pytest.approx(expected)
     _share_out(np.log([0.9, 0.1]), np.log([1.0, 3.0]), common, 0.0, share)
-    assert share[0] == pytest.approx(0.25)  # three times the orders in the second bin a year ago
+    assert share[0] == pytest.approx(0.25)  # the shop's time runs three times as fast in the second bin
 
 
 def test_the_curve_ends_at_the_churn_probability() -> None:
@@ -92,24 +93,20 @@ def test_the_curve_ends_at_the_churn_probability() -> None:
     prior = (BgNbd(0.5, 30.0, 0.8, 2.5), BgNbd(0.5, 30.0, 0.8, 2.5, modified=True))
     from models.hazard import COLUMNS
 
-    model = When(COLUMNS, 28, prior, Boosted(None, None), np.full(4, 0.25), Weeks(0, ()))
+    model = When(COLUMNS, 28, prior, Boosted(None, None), np.full(4, 0.25), OwnTime.even())
     days, weeks = model.predict(X, AS_OF, lapse)
     np.testing.assert_allclose(weeks.sum(axis=1), 1 - lapse)
     assert np.isinf(days).tolist() == [False, False, True]
-    short = When(COLUMNS, 14, prior, Boosted(None, None), np.full(2, 0.5), Weeks(0, ()))
+    short = When(COLUMNS, 14, prior, Boosted(None, None), np.full(2, 0.5), OwnTime.even())
     np.testing.assert_allclose(short.predict(X, AS_OF, lapse)[1].sum(axis=1), 1 - lapse**2)  # as on average before
 
 
-def test_weeks_of_a_year_ago_return() -> None:
-    days = np.repeat(np.arange(0.5, 7 * 60), 10)
-    expected = np.full(len(days), 0.1)
-    came = np.where((days >= 140) & (days < 168), 0.3, 0.1)  # four weeks of three times as many
-    weeks = Weeks.of(days, came, expected)
-    assert weeks.level(np.array([154.0]))[0] > 0.2
-    assert abs(weeks.level(np.array([70.0]))[0]) < 1e-9
-    season = weeks.year_ago(np.array([(140 + 364) * DAY]), np.array([3.5, 10.5, 17.5]))
-    assert (season > 0.1).all()
-    assert not weeks.year_ago(np.array([DAY]), np.array([3.5])).any()  # no year before was seen
+def test_a_quick_time_brings_the_order_forward(shop: tuple[History, Frame, Churn, When]) -> None:
+    history, _, _, when = shop
+    X, _ = rows(history, AS_OF, AttributeEncoder.fit(history))
+    half = np.full(len(X), 0.5)
+    even, early = (replace(when, time=OwnTime(AS_OF / DAY, pace)) for pace in ((), (3.0, 3.0, *[0.5] * 7)))
+    assert (early.predict(X, AS_OF, half)[0] < even.predict(X, AS_OF, half)[0]).all()
 
 
 def test_the_table_ends_where_the_frame_cannot_see(shop: tuple[History, Frame, Churn, When]) -> None:
