@@ -129,7 +129,7 @@ def _store(
             products = sum(writing.update_products(connection, rows) for rows in _rows(bench, checked["products"]))
         if "customers" in checked:
             rows = _rows(bench, checked["customers"])
-            people = sum(incoming.add_customers(connection, part, gate) for part in rows)
+            people = sum(incoming.add_customers(connection, part, gate, settings) for part in rows)
         if "orders" in checked:
             excluded += bulk.excluded_lines(bench, connection, checked["orders"], gate)
             rates = _rates(store, settings, checked["orders"].map.currency)

@@ -21,6 +21,7 @@ from histories.errors import BadInput
 from histories.history import NO_CODE
 from histories.identity import normal_id, normal_ids
 from histories.lines import EventBatch, LineBatch, with_money
+from histories.seal import Seal
 from histories.settings import Settings
 from histories.tables import ALIASES, ATTRIBUTES, CUSTOMERS, EVENTS, LINES
 
@@ -136,21 +137,27 @@ def add_events(connection: Connection, events: pa.Table, gate: Gate, now: int) -
     return Added(new, len(customer) - new, future, int((~admitted).sum()))
 
 
-def add_customers(connection: Connection, rows: Sequence[Mapping[str, Any]], gate: Gate) -> int:
+def add_customers(connection: Connection, rows: Sequence[Mapping[str, Any]], gate: Gate, settings: Settings) -> int:
     """Customers with attributes (every column that is not consent or aliases); later values replace earlier ones."""
+    seal, default = Seal.of(settings), settings.consent
     people = {normal_id(str(row["customer_id"])): row for row in rows}
     keys = writing.customer_keys(connection, gate.admitted(list(people)))
     kinds = _attribute_kinds(connection, people.values())
     held = writing.customers_by_key(connection, sorted(keys.values()))
-    changed = []
+    changed: list[dict[str, Any]] = []
+    objecting: list[str] = []  # or agreeing anew
     for customer_id, key in keys.items():
         row = people[customer_id]
         attributes = {name: _typed(name, row[name], kind) for name, kind in kinds.items() if row.get(name) is not None}
         consent = {purpose: bool(row[name]) for name, purpose in CONSENT_COLUMNS.items() if row.get(name) is not None}
         known = held[key]
-        merged = {"attributes": _merged(known.attributes, attributes), "consent": _merged(known.consent, consent)}
-        changed.append({"which": key, **{f"new_{name}": value for name, value in merged.items()}})
+        text = _merged(seal.open(key, known.attributes), attributes)
+        merged = {"new_attributes": seal.close(key, text), "new_consent": _merged(known.consent, consent)}
+        changed.append({"which": key, **merged})
+        before, after = (privacy.full_consent(said, default) for said in (known.consent, merged["new_consent"]))
+        objecting += [customer_id] if before != after else []
     writing.update_customers(connection, changed)
+    privacy.log(connection, settings, "consent", *objecting)
     said = {alias: keys[person] for person in keys for alias in _aliases(people[person].get("aliases"))}
     for alias, key in said.items():
         if gate.admits(alias) and keys.get(alias) != key:

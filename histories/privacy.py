@@ -16,6 +16,7 @@ from histories import writing
 from histories.clock import DAY, to_text
 from histories.columns import PURPOSES
 from histories.errors import BadInput
+from histories.seal import Seal
 from histories.settings import Settings
 from histories.tables import ALIASES, AUDIT, CUSTOMERS, EVENTS, LABELS, LINES, PENDING, PRODUCTS, TOMBSTONES
 
@@ -81,7 +82,7 @@ def export(connection: Connection, settings: Settings, customer_id: str) -> dict
     return {
         "customer_id": person.customer_id,
         "aliases": list(connection.execute(aliases).scalars()),
-        "attributes": json.loads(person.attributes) if person.attributes else {},
+        "attributes": json.loads(Seal.of(settings).open(person.key, person.attributes) or "{}"),
         "consent": full_consent(person.consent, settings.consent),
         "orders": _orders(connection, person.key),
         "events": _events(connection, person.key),
@@ -129,15 +130,16 @@ def retain(connection: Connection, settings: Settings, days: int, now: int) -> i
     connection.execute(sa.delete(ALIASES).where(ALIASES.c.customer.in_(sa.select(CUSTOMERS.c.key).where(empty))))
     connection.execute(sa.delete(CUSTOMERS).where(empty))
     _find_span(connection, now)
-    log(connection, settings, f"retain {days}", None)
+    connection.execute(sa.insert(AUDIT).values(at=time.time_ns() // 1000, action=f"retain {days}"))
     return gone
 
 
-def log(connection: Connection, settings: Settings, action: str, customer_id: str | None) -> None:
-    """One row of the audit log; without a key the person is left out of it."""
-    key = key_of(settings)
-    subject = keyed_hash(key, customer_id) if key and customer_id is not None else None
-    connection.execute(sa.insert(AUDIT).values(at=time.time_ns() // 1000, action=action, subject=subject))
+def log(connection: Connection, settings: Settings, action: str, *customer_ids: str) -> None:
+    """A row of the audit log for each person; without a key the persons are left out of it."""
+    key, now = key_of(settings), time.time_ns() // 1000
+    rows = [{"at": now, "action": action, "subject": keyed_hash(key, who) if key else None} for who in customer_ids]
+    if rows:
+        connection.execute(sa.insert(AUDIT), rows)
 
 
 def _check_key(connection: Connection, settings: Settings) -> None:

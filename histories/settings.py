@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     consent: bool = Field(True, description="what a customer who never said anything is taken to allow")
     allowed_attributes: tuple[str, ...] = Field((), description="attributes the leakage gate lets pass")
     erasure_key: SecretStr | None = Field(None, description="key of the hashes that stand for persons")
+    attributes_key: SecretStr | None = Field(
+        None, description="32 random bytes in base64: customers' attributes are then stored encrypted"
+    )
 
     @field_validator("timezone")
     @classmethod

@@ -25,6 +25,7 @@ from histories.errors import BadInput
 from histories.history import Catalog, History
 from histories.incoming import Added
 from histories.sample import drawn, hashes
+from histories.seal import Seal
 from histories.selection import joined
 from histories.settings import Settings
 from histories.tables import (
@@ -64,6 +65,7 @@ class Store:
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self.engine = engine
         self.settings = settings
+        self._seal = Seal.of(settings)
         self._local = threading.local()
         self._read_seconds: float | None = None
         self._shared_now: _Shared | None = None
@@ -143,7 +145,7 @@ class Store:
             if products is not None:
                 writing.update_products(connection, products.to_pylist())
             if customers is not None:
-                incoming.add_customers(connection, customers.to_pylist(), gate)
+                incoming.add_customers(connection, customers.to_pylist(), gate, self.settings)
             if orders is not None:
                 rates = incoming.Rates(self.currency, self.settings.rates)
                 added += incoming.add_orders(connection, complete(orders, ORDERS), gate, rates, now)
@@ -229,7 +231,7 @@ class Store:
             customer_id=np.array([found[1]], dtype=object),
             lines=one.lines_of(lines, zone),
             events=one.events_of(events, shared.event_kinds),
-            attributes=reading.attribute_arrays([found[2]], shared.attributes),
+            attributes=self._attributes([found], shared),
             catalog=shared.catalog,
             channels=shared.labels["channel"],
             zone=zone,
@@ -434,13 +436,18 @@ class Store:
     ) -> History:
         """Of the customers found: everybody (None), nearly everybody between two ids, or few, to be listed."""
         shared = self._shared()
-        keys, ids, texts = [row[0] for row in found], [row[1] for row in found], [row[2] for row in found]
+        keys, ids = [row[0] for row in found], [row[1] for row in found]
         read = partial(self._rows_of, keys=keys) if which == _LISTED else partial(self._rows, keys=keys, between=which)
         lines = read(connection, reading.LINES_SQL, reading.LINE_COLUMNS)
         events = read(connection, reading.EVENTS_SQL, reading.EVENT_COLUMNS)
-        attributes = reading.attribute_arrays(texts, shared.attributes)
+        attributes = self._attributes(found, shared)
         consent = reading.consent_arrays([row[3] for row in found], self.settings.consent)
         return reading.build(ids, attributes, lines, events, shared.catalog, shared.labels, self.zone, consent)
+
+    def _attributes(self, found: list[tuple], shared: _Shared) -> dict[str, NDArray]:
+        """Of rows (key, customer_id, attributes, consent)."""
+        texts = [self._seal.open(row[0], row[2]) for row in found] if shared.attributes else []
+        return reading.attribute_arrays(texts, shared.attributes)
 
     def _rows_of(self, connection: Connection, text: str, spec: reading.Spec, keys: list[int]) -> reading.Arrays:
         parts = []

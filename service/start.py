@@ -22,6 +22,7 @@ from service.shelf import Shelf
 from service.trial import trial
 
 _log = logging.getLogger("regulars")
+_SECRETS: Final = ("erasure_key", "attributes_key")
 _QUIET: Final = {
     "BENTOML_DO_NOT_TRACK": "True",
     "DO_NOT_TRACK": "1",
@@ -69,12 +70,11 @@ def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 3000, work
 def environment(settings: Settings) -> dict[str, str]:
     """The environment from which a worker, in whatever folder, reads these same settings."""
     variables = {"REGULARS_STORE": absolute(settings.store), "MLFLOW_TRACKING_URI": absolute(settings.tracking_uri)}
-    chosen = settings.model_fields_set - {"store", "tracking_uri", "erasure_key"}
+    chosen = settings.model_fields_set - {"store", "tracking_uri", *_SECRETS}
     for name, value in settings.model_dump(mode="json", include=chosen).items():
         variables[f"REGULARS_{name.upper()}"] = value if isinstance(value, str) else json.dumps(value)
-    if settings.erasure_key is not None:
-        variables["REGULARS_ERASURE_KEY"] = settings.erasure_key.get_secret_value()
-    return variables
+    secrets = {name: getattr(settings, name) for name in _SECRETS}
+    return variables | {f"REGULARS_{name.upper()}": key.get_secret_value() for name, key in secrets.items() if key}
 
 
 def _check_address(host: str, port: int) -> None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pandas as pd
@@ -169,3 +173,28 @@ def test_a_store_that_cannot_be_opened(tmp_path: Path) -> None:
             Store.open(url, Settings())
     with pytest.raises(BadInput, match="not a database"):
         Store.open(f"sqlite:///{written(tmp_path, 'not a database at all' * 100, 'x.db')}", Settings())
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only root can mount a small disk, and not everywhere")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("what", ["store", "temporary files"])
+def test_a_disk_that_is_full(small_disk: Path, tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = small_disk if what == "store" else tmp_path
+    if what == "temporary files":
+        monkeypatch.setattr(tempfile, "tempdir", str(small_disk))
+    rows = "".join(f"customer {i},2024-01-05,order {i},product {i},1,1\n" for i in range(60_000))
+    with closing(Store.open(f"sqlite:///{folder}/shop.db", Settings())) as store:
+        if what == "store":
+            bring(store, written(tmp_path, GOOD, "good.csv"))
+        refused(store, written(tmp_path, HEADER + rows), "full" if what == "store" else "no space left on the disk")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import sqlite3
 import time
 from collections.abc import Callable
@@ -199,3 +200,44 @@ def test_erasure_tells_which_releases_were_trained_on_the_person(store: Store) -
     assert done.releases == ("r1", "r2")
     assert (masked_rows(store, "r1").tolist(), masked_rows(store, "r2").tolist()) == ([5], [3])
     assert b"bob" not in disk(store)
+
+
+KEY = base64.b64encode(bytes(range(32))).decode()
+PERSON = pa.Table.from_pylist([{"customer_id": "cat", "income_band": "gold-plated", "age": 44.0}])
+
+
+def test_sealed_attributes_are_read_with_the_key_alone(open_store: Opened) -> None:
+    store = open_store(attributes_key=KEY)
+    store.add(table([ROWS[0] | {"customer_id": "cat"}], ORDERS), customers=PERSON, now=NOW)
+    held, alone = store.export("cat"), store.history_of("cat")
+    assert held is not None
+    assert alone is not None
+    assert held["attributes"] == {"income_band": "gold-plated", "age": 44.0}
+    assert store.history().attributes["age"].tolist() == alone.attributes["age"].tolist() == [44.0]
+    with store.snapshot() as connection:
+        assert "gold" not in str(connection.exec_driver_sql("SELECT attributes FROM customers").all())
+    for other in (None, base64.b64encode(bytes(32)).decode()):
+        with pytest.raises(BadInput, match="REGULARS_ATTRIBUTES_KEY is needed"):
+            open_store(attributes_key=other).history_of("cat")
+    with pytest.raises(BadInput, match="32 random bytes"):
+        open_store(attributes_key="short")
+
+
+def test_attributes_from_before_the_key_are_sealed_when_they_change(open_store: Opened) -> None:
+    open_store().add(customers=PERSON, now=NOW)
+    store = open_store(attributes_key=KEY)
+    assert store.history().attributes["income_band"].tolist() == ["gold-plated"]
+    store.add(customers=pa.Table.from_pylist([{"customer_id": "cat", "age": 45.0}]), now=NOW)
+    with store.snapshot() as connection:
+        assert "gold" not in str(connection.exec_driver_sql("SELECT attributes FROM customers").all())
+    assert store.history().attributes["age"].tolist() == [45.0]
+
+
+def test_a_change_of_consent_by_import_is_logged(store: Store) -> None:
+    people = [{"customer_id": "ann", "consent_training": False}, {"customer_id": "bob", "consent_training": True}]
+    for _ in range(2):
+        store.add(customers=pa.Table.from_pylist(people), now=NOW)
+    with store.snapshot() as connection:
+        rows = connection.exec_driver_sql("SELECT action, subject FROM audit").all()
+    assert [row[0] for row in rows] == ["consent"]
+    assert len(rows[0][1]) == 64
