@@ -142,27 +142,51 @@ def show(result: dict[str, Any]) -> str:
         if "gain_of_regulars" in row:
             gains = ", ".join(f"{n} {low:+.4f}..{high:+.4f}" for n, (low, high) in row["gain_of_regulars"].items())
             parts.append(f"gain over {row['method']} (95 %): {gains}")
+    parts.append("interval_coverage_1 .. _10: of tenths of the customers, by expected spend, the least first")
     parts.append("spend_mae is of the median forecast where a method has one, else of its mean")
     return "\n".join(parts)
+
+
+def biases(results: Sequence[dict[str, Any]]) -> dict[str, list[float]]:
+    """By method, the bias of the sum of expected spend at each cut-off; methods without one left out."""
+    found: dict[str, list[float]] = {}
+    for result in results:
+        for row in result["rows"]:
+            if "spend_bias" in row:
+                found.setdefault(row["method"], []).append(row["spend_bias"])
+    return {name: each for name, each in found.items() if len(each) == len(results)}
+
+
+def summary(results: Sequence[dict[str, Any]]) -> str:
+    """Of several cut-offs: spend bias of each method, and the means of it and of its size."""
+    table = pd.DataFrame(biases(results), index=[result["cutoff"] for result in results]).T
+    table["mean"], table["mean of size"] = table.mean(axis=1), table.abs().mean(axis=1)
+    return "spend bias (sum of forecasts / sum of actuals - 1)\n" + table.to_string(float_format=lambda v: f"{v:+.3f}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.customer_value", description=__doc__)
     parser.add_argument("--orders", type=Path, required=True, help="CSV or Parquet: customer_id, timestamp, ...")
     parser.add_argument("--preset", choices=["online-retail"])
-    parser.add_argument("--cutoff", type=date.fromisoformat, required=True)
+    parser.add_argument("--cutoff", type=date.fromisoformat, required=True, nargs="+", help="one date, or several")
     parser.add_argument("--horizon-days", type=int, required=True)
     parser.add_argument("--draws", type=int, default=500, help="bootstrap draws of the paired gains")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
+    results = []
     try:
-        result = run(read_history(options.orders, options.preset), options.cutoff, options.horizon_days, options.draws)
+        history = read_history(options.orders, options.preset)
+        for cutoff in options.cutoff:
+            results.append(run(history, cutoff, options.horizon_days, options.draws))
+            print(f"{cutoff}, {options.horizon_days} days\n{show(results[-1])}", flush=True)
     except (ValueError, OSError) as error:
         print(f"benchmarks.customer_value: {error}", file=sys.stderr)
         return 2
-    print(show(result))
+    if len(results) > 1:
+        print(summary(results))
     if options.json:
-        options.json.write_text(json.dumps(result, indent=2) + "\n")
+        made = results[0] if len(results) == 1 else {"cutoffs": results, "spend_bias": biases(results)}
+        options.json.write_text(json.dumps(made, indent=2) + "\n")
     return 0
 
 

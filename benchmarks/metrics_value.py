@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 Floats = NDArray[np.float64]
-HIGHER_IS_BETTER = {"churn_auc", "count_corr", "spend_spearman", "spend_ngini"}
+HIGHER_IS_BETTER = {"churn_auc", "churn_auc_by_orders", "count_corr", "spend_spearman", "spend_ngini"}
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,7 @@ def judge(outcome: Outcome, forecast: Forecast) -> dict[str, float]:
     if forecast.orders is not None:
         for name, metric in {"count_mae": mae, "count_rmse": rmse, "count_corr": correlation}.items():
             scores[name] = metric(outcome.orders, forecast.orders)
+        scores["churn_auc_by_orders"] = auc(outcome.churned, -forecast.orders)  # some models rank better by these
     if forecast.churn is not None:
         churn: dict[str, Callable[[NDArray[np.bool_], Floats], float]] = {
             "churn_auc": auc,
@@ -131,7 +132,10 @@ def _judge_spend(actual: Floats, forecast: Forecast) -> dict[str, float]:
     if forecast.median_spend is not None:
         scores["spend_mae_of_mean"] = mae(actual, mean)
     if forecast.low is not None and forecast.high is not None:
-        scores["interval_coverage"] = float(((actual >= forecast.low) & (actual <= forecast.high)).mean())
+        inside = (actual >= forecast.low) & (actual <= forecast.high)
+        scores["interval_coverage"] = float(inside.mean())
+        tenths = [inside[part].mean() for part in np.array_split(np.argsort(mean, kind="stable"), 10) if len(part)]
+        scores |= {f"interval_coverage_{n}": float(share) for n, share in enumerate(tenths, start=1)}
     return scores
 
 
@@ -146,7 +150,7 @@ def paired_gains(
         rows = rng.integers(0, size, size)
         sample = outcome.take(rows)
         left, right = judge(sample, ours.take(rows)), judge(sample, peer.take(rows))
-        for name in left.keys() & right.keys() - {"interval_coverage", "churn_ece", "spend_mae_of_mean"}:
+        for name in left.keys() & right.keys() - {"churn_ece"}:
             gain = abs(right[name]) - abs(left[name])
             differences.setdefault(name, []).append(-gain if name in HIGHER_IS_BETTER else gain)
     return {n: tuple(np.nanpercentile(d, [2.5, 97.5]).tolist()) for n, d in sorted(differences.items())}

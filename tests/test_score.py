@@ -1,0 +1,64 @@
+"""The weight of the trees is what a backtest makes of them; sums stay where the start puts them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from models.score import _BELIEF, _kept, _level, _weight
+from models.spread import Spread
+
+
+@pytest.mark.parametrize("objective", ["binary", "poisson", "regression"])
+@pytest.mark.parametrize("truth", [0.0, 1.0])
+def test_the_weight_is_what_the_outcome_says(objective: str, truth: float) -> None:
+    rng = np.random.default_rng(2)
+    start, moved = rng.normal(-0.5, 1, 20_000), rng.normal(0, 0.7, 20_000)
+    raw = start + truth * moved + 0.4  # the level is another one than in training
+    y = {
+        "binary": lambda: (rng.random(len(raw)) < expit(raw)).astype(float),
+        "poisson": lambda: rng.poisson(np.exp(raw)).astype(float),
+        "regression": lambda: raw + rng.normal(0, 1, len(raw)),
+    }[objective]()
+    assert _weight(objective, y, start, moved) == pytest.approx(truth, abs=0.1)
+    few = slice(None, 5)
+    assert abs(_weight(objective, y[few], start[few], moved[few]) - _BELIEF) < 0.4
+
+
+@pytest.mark.parametrize("objective", ["binary", "poisson", "regression"])
+def test_the_sum_is_kept(objective: str) -> None:
+    rng = np.random.default_rng(4)
+    start = rng.normal(-0.5, 1, 1000)
+    raw = 1.3 * start + rng.normal(0.3, 0.5, 1000)
+    inverse = {"binary": expit, "poisson": np.exp, "regression": np.asarray}[objective]
+    kept = raw + _kept(objective, start, raw)
+    assert inverse(kept).sum() == pytest.approx(inverse(start).sum(), rel=1e-6)
+
+
+def test_a_level_of_nothing_but_churners_is_finite() -> None:
+    assert np.isfinite(_level("binary", np.ones(10), np.zeros(10)))
+    assert np.isfinite(_level("poisson", np.zeros(10), np.zeros(10)))
+
+
+def test_a_spread_covers_what_it_is_asked_to() -> None:
+    rng = np.random.default_rng(6)
+    often = rng.normal(0, 1, 4000)
+    residuals = rng.normal(0, np.where(often > 0, 0.4, 1.0))
+    spread = Spread.fit(residuals[:2000], often[:2000])
+    level, sure = np.full(2000, 0.1), np.zeros(2000)
+    asked = often[2000:]
+    shift = np.log(np.exp(residuals[:2000]).mean())  # the spread is centred on the mean
+    low = np.log(spread.quantile(level, sure, sure, asked)) + shift
+    high = np.log(spread.quantile(1 - level, sure, sure, asked)) + shift
+    inside = (residuals[2000:] >= low) & (residuals[2000:] <= high)
+    for part in (asked > 0.5, asked < -0.5):
+        assert inside[part].mean() == pytest.approx(0.8, abs=0.05)
+
+
+def test_a_spread_by_hand() -> None:
+    spread = Spread(np.empty(0), np.linspace(-1, 1, 101)[None, :])
+    gone = np.array([0.0, 0.5, 0.5, 0.9])
+    found = spread.quantile(np.array([0.5, 0.5, 0.75, 0.5]), gone, np.full(4, np.log(10.0)), np.zeros(4))
+    np.testing.assert_allclose(found, [10.0, 0.0, 10.0, 0.0])
+    assert np.exp(Spread.usual().quantiles).mean() == pytest.approx(1.0, abs=0.05)
