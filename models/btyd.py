@@ -62,7 +62,7 @@ class BuyTillYouDie:
         time = OwnTime.fit(repeats, x, recency, T, as_of)
         few = slice(None, None, max(1, len(X) // _FIT_ON))
         x, value, X = x[few], value[few], X[few]
-        recency, T, _ = _own(time, as_of, recency[few], T[few], 0.0)
+        recency, T, _ = time.measure(_days(as_of), recency[few], T[few], 0.0)
         return cls(
             BgNbd.fit(x, recency, T),
             BgNbd.fit(x, recency, T, modified=True),
@@ -85,7 +85,7 @@ class BuyTillYouDie:
         `usual`: as if the window ran at the usual pace.
         """
         x, recency, T, value = _inputs(X, at)
-        recency, T, window = _own(self.time, as_of, recency, T, window_days)
+        recency, T, window = self.time.measure(_days(as_of), recency, T, window_days)
         own = (recency, T, window_days if usual else window)
         each = [model.forecast(x, *own) for model in (self.bg, self.mbg, self.pareto)]
         alive, lapse, orders = (each[0] + each[1] + each[2]) / 3
@@ -108,15 +108,6 @@ def _worth(x: Floats, value: Floats, X: NDArray[np.float32], names: Sequence[str
     return GammaGamma.fit(x + 1, X[:, list(names).index("spend_mean_order")].astype(np.float64))
 
 
-def _own(
-    time: OwnTime, as_of: int | NDArray[np.int64], recency: Floats, T: Floats, window_days: float
-) -> tuple[Floats, Floats, Floats]:
-    """Recency, T and the window after as_of in the shop's own days, from calendar days."""
-    now = np.asarray(as_of) / DAY
-    first = now - T
-    return time.span(first, first + recency), time.span(first, now), time.span(now, now + window_days)
-
-
 def positions(names: Sequence[str]) -> tuple[int, ...]:
     """Where the columns that these models need are. Raises ValueError naming what is missing."""
     missing = set(COLUMNS) - set(names)
@@ -128,6 +119,10 @@ def positions(names: Sequence[str]) -> tuple[int, ...]:
 def logit(p: Floats) -> Floats:
     p = np.clip(p, 1e-6, 1 - 1e-6)
     return np.log(p / (1 - p))
+
+
+def _days(as_of: int | NDArray[np.int64]) -> Floats:
+    return np.atleast_1d(np.asarray(as_of) / DAY)
 
 
 def _inputs(X: NDArray[np.float32], at: Sequence[int]) -> Sequence[Floats]:

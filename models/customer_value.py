@@ -88,7 +88,7 @@ class CustomerValue:
         gone, come = expit(said["churn"]), expit(-said["churn"])
         location, often = _of_buyers(said, base)
         location = np.clip(location + self.scale + self.prices.level(as_of, len(X)), -20, 25)
-        low, median, high = (self.spread.quantile(level, gone, location, often) for level in _interval_levels(gone))
+        low, median, high = self.spread.quantiles_at(_interval_levels(gone), gone, location, often)
         return Value(come * np.exp(location), median, low, high, orders)
 
     def fallback(self, as_of: int) -> Value:
@@ -176,11 +176,11 @@ def _scale(base: Base, said: dict[str, Floats]) -> float:
     return float(np.log(max(total, _TINY) / max(made, _TINY)))
 
 
-def _interval_levels(gone: Floats) -> tuple[Floats, Floats, Floats]:
-    """Levels of low, median and high: the interval starts at zero where zero is likely, and holds INTERVAL in all."""
+def _interval_levels(gone: Floats) -> Floats:
+    """(3, rows) of low, median and high: from zero on where zero is likely, and INTERVAL in all."""
     tail = (1 - INTERVAL) / 2
     low = np.where(gone >= tail, 0.0, tail)
-    return low, np.full(len(gone), 0.5), np.where(gone >= tail, INTERVAL, 1 - tail)
+    return np.stack([low, np.full(len(gone), 0.5), low + INTERVAL])
 
 
 def _prices(frame: Frame, known: NDArray[np.bool_], base: Base) -> Season:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histories.clock import DAY
+from histories.compiled import compiled, piece
 from models.bg_nbd import BgNbd
 
 Floats = NDArray[np.float64]
@@ -64,20 +65,44 @@ class OwnTime:
 
     def span(self, start: float | Floats, end: float | Floats) -> Floats:
         """Own days from start to end, both in days since 1970."""
-        return self._passed(end) - self._passed(start)
+        start, end = np.broadcast_arrays(np.asarray(start, np.float64), np.asarray(end, np.float64))
+        flat = start.ravel()
+        return self.measure(end.ravel(), np.zeros(len(flat)), end.ravel() - flat, 0.0)[1].reshape(start.shape)
 
-    def _passed(self, day: float | Floats) -> Floats:
-        if not self.pace:
-            return np.asarray(day, dtype=np.float64)
-        edges, passed = self._clock
-        inside = np.clip(day, edges[0], edges[-1])
-        return np.interp(inside, edges, passed) + (day - inside)
+    def measure(self, now: Floats, recency: Floats, T: Floats, window_days: float) -> Floats:
+        """(3, rows) recency, T and the window after now (days since 1970, one or per row): calendar days as own ones."""
+        out = np.empty((3, len(T)))
+        _measure(self.begins, self._passed, now, recency, T, window_days, out)
+        return out
 
     @cached_property
-    def _clock(self) -> tuple[Floats, Floats]:
-        edges = self.begins + 7.0 * np.arange(len(self.pace) + 1)
-        passed = edges[0] + np.concatenate([[0.0], np.cumsum(7.0 * np.array(self.pace))])
-        return np.asarray(edges), np.asarray(passed)
+    def _passed(self) -> Floats:
+        """Own days from `begins` to the end of each week, 0 first."""
+        return np.concatenate([[0.0], np.cumsum(7.0 * np.array(self.pace))])
+
+
+@piece
+def _since(begins, passed, day):  # type: ignore[no-untyped-def]
+    """Own days from `begins` to the day; beyond the weeks with a pace they are calendar days."""
+    weeks = (day - begins) / 7.0
+    last = len(passed) - 1
+    if weeks <= 0.0:
+        return weeks * 7.0
+    if weeks >= last:
+        return passed[last] + (weeks - last) * 7.0
+    week = int(weeks)
+    return passed[week] + (weeks - week) * (passed[week + 1] - passed[week])
+
+
+@compiled
+def _measure(begins, passed, now, recency, T, window, out):  # type: ignore[no-untyped-def]
+    for i in range(len(T)):
+        today = now[i % len(now)]
+        first = today - T[i]
+        born, here = _since(begins, passed, first), _since(begins, passed, today)
+        out[0, i] = _since(begins, passed, first + recency[i]) - born
+        out[1, i] = here - born
+        out[2, i] = _since(begins, passed, today + window) - here
 
 
 def _expected(x: Floats, recency: Floats, T: Floats, now: float, weeks: int, time: OwnTime) -> Floats:

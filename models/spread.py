@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from histories.compiled import compiled
+
 Floats = NDArray[np.float64]
 _LEVELS = np.linspace(0, 1, 101)
 _FEWEST = 30  # buyers below whom the scatter is taken to be log-normal
 _PER_GROUP, _MOST_GROUPS = 200, 5
 _USUAL_SD = 0.8  # of the log of a shop's spend per buyer
-_TINY = 1e-9
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,22 @@ class Spread:
         parts = [residuals[member == group] for group in range(groups)]
         return cls(edges, np.array([np.quantile(p, _LEVELS) if len(p) >= _FEWEST else pooled for p in parts]))
 
-    def quantile(self, level: Floats, gone: Floats, location: Floats, log_orders: Floats) -> Floats:
-        """Of spend at `level` (rows,): zero up to P(no purchase), scattered around exp(location) beyond."""
-        inside = np.clip((level - gone) / np.maximum(1 - gone, _TINY), 0, 1) * (len(_LEVELS) - 1)
-        left = np.minimum(inside.astype(np.int64), len(_LEVELS) - 2)
-        group = np.searchsorted(self.edges, log_orders)
-        low, high = self.quantiles[group, left], self.quantiles[group, left + 1]
-        return np.where(level > gone, np.exp(location + low + (inside - left) * (high - low)), 0.0)
+    def quantiles_at(self, levels: Floats, gone: Floats, location: Floats, log_orders: Floats) -> Floats:
+        """(levels, rows) of spend at levels (levels, rows): zero up to P(no purchase), around exp(location) beyond."""
+        out = np.empty(levels.shape)
+        _quantiles(self.edges, self.quantiles, levels, gone, location, log_orders, out)
+        return out
+
+
+@compiled
+def _quantiles(edges, table, levels, gone, location, log_orders, out):  # type: ignore[no-untyped-def]
+    steps = table.shape[1] - 1
+    for i in range(len(gone)):
+        group = np.searchsorted(edges, log_orders[i])
+        for k in range(len(levels)):
+            out[k, i] = 0.0
+            if levels[k, i] > gone[i]:
+                place = (levels[k, i] - gone[i]) / (1.0 - gone[i]) * steps
+                left = min(int(place), steps - 1)
+                low, high = table[group, left], table[group, left + 1]
+                out[k, i] = np.exp(location[i] + low + (place - left) * (high - low))
