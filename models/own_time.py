@@ -70,7 +70,7 @@ class OwnTime:
         return self.measure(end.ravel(), np.zeros(len(flat)), end.ravel() - flat, 0.0)[1].reshape(start.shape)
 
     def measure(self, now: Floats, recency: Floats, T: Floats, window_days: float) -> Floats:
-        """(3, rows) recency, T and the window after now (days since 1970, one or per row): calendar days as own ones."""
+        """(3, rows) recency, T and the window after now (days since 1970, one or per row), from calendar days."""
         out = np.empty((3, len(T)))
         _measure(self.begins, self._passed, now, recency, T, window_days, out)
         return out
