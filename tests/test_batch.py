@@ -23,7 +23,9 @@ from service import scorer
 from service.batch import score
 from service.shelf import Shelf
 from tests.conftest import Trained
+from tests.postgres import create_database
 from tests.web import shelf_of, web_of
+from training import past_scores
 
 AS_OF = "2025-11-15"
 
@@ -124,6 +126,25 @@ def test_a_table_is_replaced_at_once(settings: Settings, store: Store, tmp_path:
         changed.as_of[:10]: changed.rows,
     }
     assert [json.loads(text)["digest"] for (text,) in about] == [changed.digest]
+
+
+@pytest.mark.prove
+def test_a_table_of_postgresql_takes_them_and_outcomes_read_them(
+    settings: Settings, store: Store, postgres_server: str, tmp_path: Path
+) -> None:
+    url = create_database(postgres_server, "marketing")
+    for _ in range(2):
+        score(store, settings, url, as_of=AS_OF, k=2)
+    done = score(store, settings, tmp_path / "scores.csv", as_of=AS_OF, k=2)
+    ((release, as_of),) = found = past_scores.read([f"{url.replace('postgresql', 'postgresql+psycopg')}#scores"])
+    assert (release, f"{as_of:%Y-%m-%d}") == (done.release, AS_OF)
+    (from_table,), (from_csv,) = found.values(), past_scores.read([f"{tmp_path}/scores.csv"]).values()
+    one, other = (
+        frame.sort_values("customer_id").astype(object).where(frame.sort_values("customer_id").notna(), None)
+        for frame in (from_table, from_csv)
+    )
+    for name in past_scores.COLUMNS:
+        assert one[name].tolist() == other[name].tolist(), name
 
 
 def test_the_manifest_says_what_was_done(settings: Settings, store: Store, tmp_path: Path) -> None:

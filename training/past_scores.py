@@ -49,8 +49,10 @@ def _read_files(path: Path) -> pd.DataFrame:
     """Folders are read whole: a partition per day."""
     if path.suffix.lower() == ".csv":
         kinds = {"customer_id": pyarrow.string(), "products": pyarrow.string()}
-        table = pyarrow.csv.read_csv(path, convert_options=pyarrow.csv.ConvertOptions(column_types=kinds))
-        return table.to_pandas()
+        options = pyarrow.csv.ConvertOptions(
+            column_types=kinds, strings_can_be_null=True, quoted_strings_can_be_null=False
+        )
+        return pyarrow.csv.read_csv(path, convert_options=options).to_pandas()
     found = pyarrow.dataset.dataset(path, partitioning="hive" if path.is_dir() else None)
     return found.to_table(columns=[name for name in COLUMNS if name in found.schema.names]).to_pandas()
 
