@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 from service import schemas as s
 from service.backend import Backend
@@ -130,7 +131,15 @@ async def _http_error(request: HttpRequest, error: Exception) -> Response:
     """What routing itself refuses: unknown paths and methods."""
     assert isinstance(error, HTTPException)
     problem = Problem(error.status_code, _ROUTING.get(error.status_code, "this cannot be answered"))
-    return JSONResponse(problem.body(), problem.status, headers={**problem.headers(), **(error.headers or {})})
+    problem.allow = ", ".join(sorted(_methods(request))) if error.status_code == 405 else None
+    return JSONResponse(problem.body(), problem.status, headers={**(error.headers or {}), **problem.headers()})
+
+
+def _methods(request: HttpRequest) -> set[str]:
+    """All that the routes of this path take together: Starlette knows those of one route."""
+    matching = [route for route in router.routes if route.matches(request.scope)[0] != Match.NONE]
+    deep = bytes(request.scope.get("raw_path") or b"").count(b"/")  # an id takes slashes in, but only encoded ones
+    return {method for route in matching if route.path.count("/") == deep for method in route.methods}  # type: ignore[attr-defined]
 
 
 _ROUTING = {404: "there is nothing at this path", 405: "this path does not take that method"}

@@ -34,6 +34,7 @@ class Problem(Exception):
     message: str
     field: str | None = None
     retry_after: int | None = None  # seconds
+    allow: str | None = None  # the methods that a path takes
 
     def body(self) -> dict[str, Any]:
         code = CODES.get(self.status, "error")
@@ -41,6 +42,7 @@ class Problem(Exception):
 
     def headers(self) -> dict[str, str]:
         headers = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+        headers |= {"Allow": self.allow} if self.allow else {}
         return headers | ({"WWW-Authenticate": "Bearer"} if self.status == 401 else {})
 
 

@@ -65,12 +65,23 @@ def _answering(endpoint: Callable[..., Any], scope_of_key: str | None) -> Callab
     return answer
 
 
+def _check_path(scope: Scope, endpoint: str) -> None:
+    """A slash of an id is written %2F; one that is not divides the path, and what is behind it is another resource.
+
+    Without this, DELETE /v1/customers/7/consent would erase somebody called 7/consent.
+    """
+    raw = bytes(scope.get("raw_path") or b"").partition(b"?")[0]
+    if raw.count(b"/") > endpoint.count("/"):
+        raise Problem(405, "this path does not take that method; a slash in an id is written %2F", allow="PUT")
+
+
 def _guarded(answer: Callable[..., Any], endpoint: str) -> ASGIApp:
     """Any failure becomes the error envelope; every request is counted and carries an id."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         call, backend = Call(scope, endpoint), scope["app"].state.backend
         try:
+            _check_path(scope, endpoint)
             answered = await answer(call, backend, receive)
         except Exception as error:  # noqa: BLE001 - the one spot where failures become HTTP
             problem = _problem_of(error, call)

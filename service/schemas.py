@@ -27,11 +27,11 @@ Id = Annotated[
     str,
     BeforeValidator(identifier),
     StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$"),
-    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 256}),
+    WithJsonSchema({"type": ["string", "number"], "minLength": 1, "maxLength": 256}),
 ]
 Name = Annotated[str, StringConstraints(max_length=1_000, pattern=r"^[^\x00]*$")]
 Instant = Annotated[str, StringConstraints(min_length=1, max_length=40)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False, strict=True)]  # true is no number
 
 
 class Request(BaseModel):
