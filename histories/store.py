@@ -73,6 +73,7 @@ class Store:
     @classmethod
     def open(cls, url: str, settings: Settings) -> Store:
         """Creates what is missing. Raises BadInput for a store of another zone or currency, or none at all."""
+        Seal.of(settings)  # a key that is none is refused before anything is opened
         store = cls(open_engine(url), settings)
         for name in ("timezone", "currency"):
             known = store._meta(name)
