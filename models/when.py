@@ -22,7 +22,7 @@ from models.own_time import OwnTime
 
 Floats = NDArray[np.float64]
 WEEKS = 4
-NOT_COMING = 0.05  # what a customer who does not come weighs, against one who comes, in the choice of the date
+NOT_COMING = 0.02  # what a customer who does not come weighs, against one who comes, in the choice of the date
 _SURE = 1e-6
 _FIT_ON = 50_000  # customers
 _LEAVES, _RATE, _ROUNDS = 8, 0.08, 60
@@ -69,7 +69,7 @@ class When:
 
         `lapse`: the churn model's probability of no order in the horizon, of the same rows. Days are the median time
         of an order within the horizon, not coming counted as its end with a weight of NOT_COMING: it moves to the end
-        of the horizon as an order gets unlikely, and is inf where one is less likely than 1 in 21. The weeks
+        of the horizon as an order gets unlikely, and is inf where one is less likely than 1 in 51. The weeks
         are of S(t); beyond a horizon of less than four weeks the hazard stays as it was on average.
         """
         moments = np.broadcast_to(np.asarray(as_of, dtype=np.int64), len(X))

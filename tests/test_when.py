@@ -68,7 +68,7 @@ def test_the_date_by_hand() -> None:
     assert _date(sure, flat, edges) == pytest.approx(20 * np.log(2) / np.log(1e6) + 0.5, abs=1e-3)
     middle = 0.5 * (1 + NOT_COMING)  # of coming or not, as likely: the median of those who come, and a little later
     assert _date(0.5, flat, edges) == pytest.approx(20 * np.log(1 - middle / 2) / np.log(0.5) + 0.5)
-    assert _date(0.96, flat, edges) == np.inf
+    assert _date(0.985, flat, edges) == np.inf
     assert _date(0.5, np.array([1e-9, 1.0]), edges) > 10  # nothing can come in the first bin
 
 
@@ -135,7 +135,7 @@ def test_the_date_moves_as_time_passes_without_an_order(shop: tuple[History, Fra
     assert (dates[5] >= np.minimum(first, 6)).all()
     assert (dates[39] > first + 5).all()  # everybody's date has passed without an order
     never = ask(shop, AS_OF + 2000 * DAY)
-    assert np.isinf(never[0][never[2] > 0.96]).all()
+    assert np.isinf(never[0][never[2] > 0.985]).all()
 
 
 def test_weeks_agree_with_churn(shop: tuple[History, Frame, Churn, When]) -> None:
