@@ -51,6 +51,28 @@ def load(
     return row | {"requests": told["requests"]} | {name: told[name] for name in ("refused", "broken") if told[name]}
 
 
+def cpu_seconds(pid: int) -> float:
+    """What a process and those below it have had of the processors."""
+    return _ticks(pid) / os.sysconf("SC_CLK_TCK") + sum(cpu_seconds(child) for child in children(pid))
+
+
+def children(pid: int) -> list[int]:
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            if int(status.read_text().rpartition(")")[2].split()[1]) == pid:
+                found.append(int(status.parent.name))
+    return found
+
+
+def _ticks(pid: int) -> int:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return int(fields[11]) + int(fields[12])
+
+
 @contextmanager
 def serving(
     command: Sequence[str], port: int, log: Path, ready: str, environment: Mapping[str, str]

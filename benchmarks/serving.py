@@ -13,6 +13,8 @@ regulars_constant   the same service answering a constant
 bentoml_textbook    churn alone: pandas features from memory, LightGBM's scikit-learn wrapper, BentoML's defaults
 mlflow_serve        churn alone: `mlflow models serve`, given the features
 starlette           a constant from Starlette on uvicorn, no access log
+
+cpu_us is what the server's processes had of the processors per request: what a busy machine leaves unchanged.
 """
 
 from __future__ import annotations
@@ -29,14 +31,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.load import Row, load, serving, wrk
+from benchmarks.load import Row, cpu_seconds, load, serving, wrk
 from benchmarks.serving_contenders import Contender, contenders
 from benchmarks.serving_shop import Shop, make_shop
 
 CONNECTIONS: Final = (1, 8, 32)
 _WARM_SECONDS: Final = 3.0
 _LONG_BODIES: Final = 2_000  # prepared for one run, where a body is long
-_COLUMNS: Final = ("connections", "rps", "p50_ms", "p99_ms", "max_ms")
+_COLUMNS: Final = ("connections", "rps", "p50_ms", "p99_ms", "max_ms", "cpu_us")
 
 
 def main() -> None:
@@ -61,18 +63,20 @@ def _measured(contender: Contender, shop: Shop, options: argparse.Namespace) -> 
     """One row per number of connections; a contender that fails is a row with its error."""
     port, log = _free_port(), Path(tempfile.mkdtemp()) / f"{contender.method}.log"
     try:
-        with serving(contender.command(port), port, log, contender.ready, contender.environment):
-            return list(_loads(contender, shop, port, options))
+        with serving(contender.command(port), port, log, contender.ready, contender.environment) as process:
+            return list(_loads(contender, shop, port, process.pid, options))
     except Exception as error:  # noqa: BLE001
         return [{"method": contender.method, "error": f"{type(error).__name__}: {str(error)[-600:]}"}]
 
 
-def _loads(contender: Contender, shop: Shop, port: int, options: argparse.Namespace) -> Iterator[Row]:
+def _loads(contender: Contender, shop: Shop, port: int, pid: int, options: argparse.Namespace) -> Iterator[Row]:
     for path, method, body in contender.calls:
         bodies = _Bodies(body, options.customers, _LONG_BODIES if contender.lines else options.customers)
         bodies.used(load(port, path, bodies.next(), 8, _WARM_SECONDS, key=shop.key))
         for connections in CONNECTIONS:
+            before = cpu_seconds(pid)
             row = load(port, path, bodies.next(), connections, options.seconds, key=shop.key)
+            row["cpu_us"] = round((cpu_seconds(pid) - before) / max(row["requests"], 1) * 1e6)
             bodies.used(row)
             if contender.lines:
                 row["lines_per_second"] = round(row["rps"] * contender.lines)

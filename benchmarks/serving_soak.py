@@ -13,7 +13,7 @@ from typing import Final
 
 import httpx
 
-from benchmarks.load import Row, load, serving
+from benchmarks.load import Row, children, load, serving
 from benchmarks.serving_contenders import command, customer_body, events_body
 from benchmarks.serving_shop import Shop
 from service.registry import bring_champion
@@ -106,14 +106,7 @@ def _memory(parent: int) -> float:
 
 
 def _below(pid: int) -> list[int]:
-    found: list[int] = []
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            if int(status.read_text().rpartition(")")[2].split()[1]) == pid:
-                found += [int(status.parent.name), *_below(int(status.parent.name))]
-        except OSError:
-            continue
-    return found
+    return [one for child in children(pid) for one in (child, *_below(child))]
 
 
 def _resident(pid: int) -> float:

@@ -216,9 +216,12 @@ class Store:
         """One customer by id or alias, None when unknown."""
         return self.known(customer_id)[0]
 
-    def known(self, customer_id: str) -> tuple[History | None, dict[str, bool]]:
-        """The history (None when unknown) and consent of one customer, by id or alias: the online path."""
-        shared = self._shared()
+    def known(self, customer_id: str, *, unchanged: bool = False) -> tuple[History | None, dict[str, bool]]:
+        """The history (None when unknown) and consent of one customer, by id or alias: the online path.
+
+        `unchanged`: version() still is what it was when this store was last read, so products are not looked at.
+        """
+        shared = (self._shared_now if unchanged else None) or self._shared()
         with self._quick() as cursor:
             found = self._find(cursor, customer_id)
             if found is None:

@@ -104,7 +104,7 @@ class Present:
         if self.stale:
             return self._nobody(customer), self._strangers
         try:
-            history, consent = self._store.known(customer)
+            history, consent = self._store.known(customer, unchanged=True)  # refresh() has looked
         except Exception as error:  # noqa: BLE001 - drivers have no error in common; _failed tells
             self._failed(error)
             return self.customer(customer)

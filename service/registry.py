@@ -128,12 +128,16 @@ def watch(settings: Settings, shelf: Shelf, every: float) -> None:
     """Keep the shelf up to date until the process ends. One at a time per shelf: others wait their turn."""
     shelf.folder.mkdir(parents=True, exist_ok=True)
     with _turn(shelf.folder / ".watch"):
+        reached = True
         while True:
             try:
                 bring_champion(settings, shelf)
+                reached = True
             except Exception as error:  # noqa: BLE001 - whatever the registry does, the last release stays served
                 shelf.unreachable()
-                _log.warning(json.dumps({"event": "registry_unreachable", "error": type(error).__name__}))
+                if reached:
+                    _log.warning(json.dumps({"event": "registry_unreachable", "error": type(error).__name__}))
+                reached = False
             time.sleep(every)
 
 

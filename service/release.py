@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -50,7 +50,7 @@ class Release:
             card = read_json(folder / "release.json")
             shop = read_json(folder / "churn" / "shop.json")
             encoder = AttributeEncoder.from_json((folder / "churn" / "attributes.json").read_text(encoding="utf-8"))
-            models = {name: kind.load(folder / name) for name, kind in KINDS.items()}
+            models = _sharing({name: kind.load(folder / name) for name, kind in KINDS.items()})
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise Refused(f"its files cannot be read: {type(error).__name__} {error}") from error
         release = cls(
@@ -98,3 +98,9 @@ class Release:
         """The columns of X that a model takes, in its order."""
         positions = self._positions[model]
         return X if positions is None else np.ascontiguousarray(X[:, positions])
+
+
+def _sharing(models: dict[str, Any]) -> dict[str, Any]:
+    """Churn and value with one basis where they were fitted on one: it is then looked at once for both."""
+    value, basis = models["customer_value"], models["churn"].basis
+    return models | ({"customer_value": replace(value, basis=basis)} if value.basis == basis else {})

@@ -305,7 +305,7 @@ def test_no_id_reaches_log_or_metrics(mine: Web, caplog: pytest.LogCaptureFixtur
     mine.post("/v1/predict", {"customer_id": who})
     mine.post("/v1/events", {"orders": [order(who, occurred_at=who)]})
     mine.get(f"/v1/customers/{who}")
-    mine.backend.store.known = lambda customer: 1 / 0  # type: ignore[method-assign,assignment,return-value]
+    mine.backend.store.known = lambda customer, **more: 1 / 0  # type: ignore[method-assign,assignment,return-value]
     failed = mine.post("/v1/predict", {"customer_id": f"other {who}"}, headers={"X-Request-ID": "abc-1"})
     assert failed.status_code == 500
     assert error_of(failed)["code"] == "internal"
@@ -439,7 +439,7 @@ def test_an_answer_is_remembered_until_something_is_written(
 ) -> None:
     first = mine.post("/v1/predict", {"customer_id": loyal})
     with monkeypatch.context() as unread:
-        unread.setattr(mine.backend.store, "known", lambda customer: pytest.fail("read again"))
+        unread.setattr(mine.backend.store, "known", lambda customer, **more: pytest.fail("read again"))
         assert mine.post("/v1/predict", {"customer_id": loyal}).content == first.content
     mine.post("/v1/events", {"orders": [order("somebody else")]})
     assert mine.post("/v1/predict", {"customer_id": loyal}).json()["data_as_of"] > first.json()["data_as_of"]
