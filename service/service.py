@@ -8,14 +8,20 @@ BentoML's metrics, access log and traces are off: they label and log by path, an
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import socket
 import sys
+import tempfile
+import threading
+import time
 from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Any
 
 import bentoml
 from bentoml import Service
+from bentoml._internal.configuration.containers import BentoMLContainer
 from pydantic import ValidationError
 from starlette.types import ASGIApp
 
@@ -57,6 +63,7 @@ class Regulars:
         logging.getLogger("bentoml._internal.server.http_app").addFilter(_without_values)
         self.backend: Backend = open_backend(Settings.model_validate({}), loopback=_loopback())
         api.state.backend = self.backend
+        _end_with_parent()
 
     @bentoml.on_shutdown
     def close(self) -> None:
@@ -77,6 +84,28 @@ class Regulars:
         """All four answers on up to 1,000 customers, in their order."""
         with _Told(ctx) as backend:
             return s.Predictions.model_validate_json(await backend.predict_many(s.PredictManyRequest(**body)))
+
+
+def run(*, host: str, port: int, workers: int) -> None:
+    """Serve until stopped by a signal. Metrics have a folder of their own: BentoML has one for all of a user's."""
+    service: Any = Regulars  # what the decorator makes of the class
+    service.config["workers"] = workers
+    with tempfile.TemporaryDirectory(prefix="regulars-metrics-") as folder:
+        BentoMLContainer.prometheus_multiproc_dir.set(folder)
+        service.serve_http(host=host, port=port)
+
+
+def _end_with_parent() -> None:
+    """Workers whose parent was killed would hold its port, and nobody could stop them by it."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    if parent > 1:
+        threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 class _Told:

@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 from ipaddress import ip_address
-from typing import Any, Final
+from typing import Final
 
 from histories.errors import BadInput
 from histories.settings import Settings
@@ -60,11 +60,9 @@ def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 3000, work
     if not _is_loopback(host) and not keys.every(store):
         raise BadInput(f"{host} can be reached from elsewhere: make a key first, with regulars keys add")
     os.environ.update(_QUIET | environment(settings))
-    from service import service
+    from service.service import run
 
-    bento: Any = service.Regulars  # what the decorator makes of the class
-    bento.config["workers"] = workers
-    bento.serve_http(host=host, port=port)
+    run(host=host, port=port, workers=workers)
 
 
 def environment(settings: Settings) -> dict[str, str]:

@@ -41,7 +41,9 @@ class Server:
 
     def kill(self) -> None:
         """Everything at once, as a power cut would, but for what the kernel has been given."""
-        os.killpg(self.process.pid, signal.SIGKILL)
+        for pid in (self.process.pid, *children(self.process.pid)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self.process.wait()
 
 
@@ -74,9 +76,7 @@ def running(command: Sequence[str], folder: Path, variables: Mapping[str, str]) 
         process.terminate()
         with suppress(subprocess.TimeoutExpired):
             process.wait(15)
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        server.kill()
 
 
 def wait_until_ready(server: Server) -> None:
@@ -93,7 +93,7 @@ def wait_until_ready(server: Server) -> None:
 def children(pid: int) -> list[int]:
     """All processes below one."""
     found = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
+    for task in Path(f"/proc/{pid}/task").glob("*"):
         with suppress(OSError):
             for child in (task / "children").read_text().split():
                 found += [int(child), *children(int(child))]

@@ -258,6 +258,15 @@ def test_a_store_that_is_gone_leaves_stale_answers(crowded: tuple[Server, Settin
     assert httpx.post(f"{server.url}/v1/events", json={"orders": lines(10, 1)}, timeout=30).json()["accepted"] == 1
 
 
+def test_workers_end_with_their_parent(crowded: tuple[Server, Settings]) -> None:
+    """The last test of this server: it is no more."""
+    server, _ = crowded
+    workers = server.workers()
+    assert workers
+    server.process.kill()
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+
+
 def test_an_order_is_seen_by_every_worker_and_no_kill_loses_one(trained: Trained, tmp_path: Path) -> None:
     """Two workers: the next answer of each; then kills in the midst of 100,000 lines, which are counted afterwards."""
     settings = own_copy(trained, tmp_path).model_copy(update=PATIENT)
