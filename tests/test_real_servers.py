@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -16,11 +17,13 @@ import httpx
 import pyarrow.parquet as pq
 import pytest
 
+from histories.settings import Settings
+from service.shelf import Shelf
 from tests.postgres import create_database, free_port
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
-SECONDS = 90  # that a server may take to answer
+SECONDS = 300  # that a server may take to answer: patience for a busy machine
 
 pytestmark = pytest.mark.prove
 
@@ -51,12 +54,12 @@ def servers(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> I
         own = {name: value for name, value in os.environ.items() if not name.startswith(("REGULARS_", "MLFLOW_"))}
         environment = own | {
             "REGULARS_STORE": store,
-            "REGULARS_CACHE": str(folder / "cache"),
             "REGULARS_HORIZON_DAYS": "60",
             "MLFLOW_TRACKING_URI": url,
             "MLFLOW_DISABLE_TELEMETRY": "true",
         }
         yield Servers(folder, environment, url)
+        shutil.rmtree(Shelf.of(Settings(store=store, MLFLOW_TRACKING_URI=url)).folder, ignore_errors=True)
 
 
 @contextmanager
@@ -68,7 +71,7 @@ def mlflow_server(database: str, folder: Path) -> Iterator[str]:
         *("--backend-store-uri", database.replace("postgresql://", "postgresql+psycopg://")),
         *("--artifacts-destination", str(folder / "artifacts")),
     ]
-    with running(command, folder, os.environ) as process:
+    with running(command, folder, os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}) as process:
         wait_for(process, f"http://127.0.0.1:{port}/health", folder)
         yield f"http://127.0.0.1:{port}"
 
@@ -97,7 +100,9 @@ def wait_for(process: subprocess.Popen[bytes], url: str, folder: Path) -> None:
         except httpx.TransportError:
             pass
         time.sleep(0.2)
-    raise AssertionError(f"{url} does not answer: {(folder / 'server.log').read_text()[-3000:]}")
+    raise AssertionError(
+        f"{url} (exit code {process.poll()}) does not answer: {(folder / 'server.log').read_text()[-3000:]}"
+    )
 
 
 def test_the_whole_way(servers: Servers) -> None:
