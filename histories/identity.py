@@ -43,8 +43,8 @@ def line_ids(
 ) -> NDArray[np.int64]:
     """A positive hash of `given` where there is one; else a negative digest of the line and its ordinal.
 
-    The ordinal counts equal lines of one customer in the order they come, so a call must hold all lines of
-    each customer of a file. The customer itself is no part of the digest: it is the first column of the
+    The ordinal counts equal lines of one customer, but for those that were given an id, in the order they come, so a
+    call must hold all lines of each customer of a file. The customer itself is no part of the digest: it is the first column of the
     store's key, and merging two ids of one person must not change what their lines are.
     """
     if not given.null_count:
@@ -54,10 +54,12 @@ def line_ids(
         digest = _mix(digest ^ text_hashes(text))
     for number in numbers:
         digest = _mix(digest ^ _number_hashes(number))
-    digest = _mix(digest + ordinals(customer, digest).astype(np.uint64)) | _DERIVED
-    if given.null_count < len(given):
-        mask = given.is_valid().to_numpy(zero_copy_only=False)
-        digest = np.where(mask, text_hashes(given) & _GIVEN, digest)
+    named = given.is_valid().to_numpy(zero_copy_only=False)
+    ordinal = np.zeros(len(digest), dtype=np.uint64)
+    ordinal[~named] = ordinals(customer[~named], digest[~named])
+    digest = _mix(digest + ordinal) | _DERIVED
+    if named.any():
+        digest = np.where(named, text_hashes(given) & _GIVEN, digest)
     return digest.view(np.int64)
 
 

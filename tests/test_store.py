@@ -81,6 +81,13 @@ def test_a_given_id_names_a_line_whatever_else_changes(open_store: Opened) -> No
     assert store.add(table([line(customer="c2", day=3, id="x1")], ORDERS), now=NOW).duplicate == 1
 
 
+def test_a_line_with_an_id_does_not_change_who_its_equals_are(open_store: Opened) -> None:
+    store = open_store()
+    store.add(table([line()], ORDERS), now=NOW)
+    added = store.add(table([line(id="x1"), line()], ORDERS), now=NOW)
+    assert (added.accepted, added.duplicate) == (1, 1)
+
+
 def test_the_identity_of_a_line_never_changes_between_versions(open_store: Opened) -> None:
     store = open_store()
     store.add(table([line(order_id="o1"), line(order_id="o1"), line(id="x1")], ORDERS), now=NOW)
