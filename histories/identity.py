@@ -44,8 +44,8 @@ def line_ids(
     """A positive hash of `given` where there is one; else a negative digest of the line and its ordinal.
 
     The ordinal counts equal lines of one customer, but for those that were given an id, in the order they come, so a
-    call must hold all lines of each customer of a file. The customer itself is no part of the digest: it is the first column of the
-    store's key, and merging two ids of one person must not change what their lines are.
+    call must hold all lines of each customer of a file. The customer itself is no part of the digest: it is the first
+    column of the store's key, and merging two ids of one person must not change what their lines are.
     """
     if not given.null_count:
         return (text_hashes(given) & _GIVEN).view(np.int64)
