@@ -178,4 +178,4 @@ def test_a_few_runs(trained: Trained, tmp_path: Path) -> None:
 
 @pytest.mark.prove
 def test_many_runs(trained: Trained, tmp_path: Path) -> None:
-    run(trained, tmp_path, examples=40, steps=25)
+    run(trained, tmp_path, examples=20, steps=25)
