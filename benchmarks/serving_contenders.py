@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -79,11 +80,12 @@ def _textbook(shop: Shop, home: Path) -> Iterator[Contender]:
         joblib.dump(model, folder / "churn.joblib")
         mlflow.lightgbm.save_model(model, folder / "mlflow", pip_requirements=["lightgbm", "scikit-learn"])
     now = lines["occurred_at"].max()
-    rows = [features(lines.loc[[customer]], now) for customer in lines.index.unique()[:1000]]
+    made = [features(lines.loc[[customer]], now) for customer in lines.index.unique()[:1000]]
+    rows = [row for row in made if not math.isnan(row["mean_gap"])]  # JSON has no NaN, and MLflow's schema no null
 
     def row(number: int) -> str:
         values = [float(rows[number % len(rows)][name]) for name in COLUMNS]
-        return json.dumps({"dataframe_split": {"columns": COLUMNS, "data": [values]}}).replace("NaN", "null")
+        return json.dumps({"dataframe_split": {"columns": COLUMNS, "data": [values]}})
 
     buyers = read_lines(shop.orders).index.unique()
 
