@@ -44,7 +44,7 @@ def test_an_erasure_masks_the_served_release_and_names_it(trained: Trained, tmp_
         sizes = np.diff(release.next_purchase.evidence.pool.start)
         assert sizes[7] > 0
         answer = web("DELETE", f"/v1/customers/{customer}")
-        assert answer.json() == {"erased": True, "releases": [release.id], "outputs": [], "outputs_left": []}
+        assert (answer.json()["erased"], answer.json()["releases"]) == (True, [release.id])
         assert web.post("/v1/predict", {"customer_id": other}).status_code == 200
         sizes[7] = 0
         assert np.diff(release.next_purchase.evidence.pool.start).tolist() == sizes.tolist()

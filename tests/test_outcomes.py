@@ -119,10 +119,12 @@ def test_the_command_says_it_draws_it_and_raises_the_alarm(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", own.tracking_uri)
     with closing(Store.open(own.store, own)) as store:
-        score(store, own, tmp_path / "scores.parquet", as_of=PAST, k=0)
-    table = pq.read_table(tmp_path / "scores.parquet")
-    doubled = table.set_column(4, "expected_spend", pa.array(table["expected_spend"].to_numpy() * 3))
-    pq.write_table(doubled, tmp_path / "wrong.parquet")
+        score(store, own, tmp_path / "made.parquet", as_of=PAST, k=0)
+        (judged,) = outcomes(store, Tracker(own.tracking_uri), [f"{tmp_path}/made.parquet"]).judged
+    table, too_high = pq.read_table(tmp_path / "made.parquet"), 1 + judged.by_segment["all"]["spend_bias"]
+    for name, factor in {"scores": 1 / too_high, "wrong": 3 / too_high}.items():
+        spend = pa.array(table["expected_spend"].to_numpy() * factor)
+        pq.write_table(table.set_column(4, "expected_spend", spend), tmp_path / f"{name}.parquet")
     arguments = ["outcomes", "--store", own.store, "--plots", f"{tmp_path}/plots", "--scores"]
     for _ in range(2):
         assert regulars.run([*arguments, f"{tmp_path}/scores.parquet"]) == regulars.DONE
