@@ -147,9 +147,9 @@ def note_span(connection: Connection, occurred_at: NDArray[np.int64], now: int) 
 
 
 def widen_span(connection: Connection, first: int, newest: int) -> None:
-    known = meta(connection, "span")
+    known = json.loads(meta(connection, "span") or "null")  # null, too, after the only customer was erased
     if known:
-        low, high = json.loads(known)
+        low, high = known
         first, newest = min(first, low), max(newest, high)
     set_meta(connection, "span", json.dumps([first, newest]))
 

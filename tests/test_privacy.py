@@ -241,3 +241,11 @@ def test_a_change_of_consent_by_import_is_logged(store: Store) -> None:
         rows = connection.exec_driver_sql("SELECT action, subject FROM audit").all()
     assert [row[0] for row in rows] == ["consent"]
     assert len(rows[0][1]) == 64
+
+
+def test_a_shop_goes_on_after_its_only_customers_were_erased(store: Store) -> None:
+    for customer in ("ann", "bob"):
+        assert store.erase(customer)
+    assert store.span(NOW) is None
+    store.add(table([ROWS[0] | {"customer_id": "cleo"}], ORDERS), now=NOW)
+    assert store.span(NOW) is not None
