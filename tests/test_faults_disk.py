@@ -97,7 +97,9 @@ def test_a_built_bento_serves_from_another_folder(trained: Trained, tmp_path: Pa
     elsewhere.mkdir()
     (customer,) = some_customers(trained.settings, 1)
     settings = own_copy(trained, elsewhere).model_copy(update=PATIENT)
-    with running([bentoml, "serve", tag, "--port", "{port}"], elsewhere, quiet | environment(settings)) as server:
+    with running(
+        [bentoml, "serve", tag, "--host", "127.0.0.1", "--port", "{port}"], elsewhere, quiet | environment(settings)
+    ) as server:
         answer = httpx.post(f"{server.url}/v1/predict", json={"customer_id": customer}, timeout=30).json()
         assert answer["release"] == trained.release
         assert answer["churn"]["source"] == "model"
