@@ -22,8 +22,8 @@ from histories.export import write
 from histories.settings import Settings
 from histories.snapshot import shop_of, unpack
 from histories.store import Store
+from service.ask import Moment
 from service.batch import champion
-from service.predictor import Moment
 from service.scoring import score_table
 
 Row = dict[str, Any]

@@ -10,11 +10,12 @@ from pydantic_core import to_json
 from histories.clock import local_day, parse_as_of, to_datetime, to_text
 from histories.history import History
 from service import schemas as s
+from service.ask import PARTS, Ask, Moment
 from service.clock import Clock
 from service.errors import bad_input
 from service.metrics import Metrics
 from service.pace import Pace, Stopwatch
-from service.predictor import PARTS, Ask, Moment, Parts, answer, unread
+from service.predictor import Parts, answer, unread
 from service.present import Present
 from service.queue import Queue
 from service.release import Release

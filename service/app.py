@@ -11,10 +11,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 
 from service import schemas as s
+from service.ask import PARTS
 from service.backend import Backend
 from service.errors import Problem
 from service.openapi import documented, errors
-from service.predictor import PARTS
 from service.routing import Direct
 from service.wire import Call
 

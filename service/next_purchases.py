@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,8 @@ from numpy.typing import NDArray
 from histories.clock import local_day
 from histories.history import Catalog, History
 from histories.selection import of_customers
+from service.ask import Ask, Consents, Moment
 from service.release import Release
-
-if TYPE_CHECKING:
-    from service.predictor import Ask, Consents, Moment
 
 LONGEST_WAIT_DAYS: Final = 3_650  # a later date is a way of saying never
 _EPOCH: Final = date(1970, 1, 1)

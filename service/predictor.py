@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,42 +16,12 @@ from numpy.typing import NDArray
 from histories.history import History
 from models.frame import rows
 from service import fallbacks
-from service.next_purchases import LONGEST_WAIT_DAYS, next_purchases, too_late
+from service.ask import Ask, Consents, Moment
+from service.next_purchases import next_purchases, too_late
 from service.release import Release
-
-__all__ = ["LONGEST_WAIT_DAYS", "PARTS", "Ask", "Moment", "Parts", "answer", "finite"]
-
-PARTS: Final = ("churn", "customer_value", "next_purchase", "segment")
 
 Part = dict[str, Any]
 Parts = dict[str, Part]
-Consents = Sequence[Mapping[str, bool]]
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """What is asked about each customer, beside who it is."""
-
-    parts: tuple[str, ...] = PARTS
-    k: int = 10
-    explain: bool = False
-    basket: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    in_stock_only: bool = True
-    repeat: Literal["mixed", "only", "none"] = "mixed"
-    upsell: bool = False
-
-    def stage(self, part: str) -> str:
-        """The name under which the part's time is counted."""
-        return f"{part}_explained" if self.explain and part in ("churn", "customer_value") else part
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """As of when: `live` cuts on occurred_at alone, otherwise also on what was recorded by then."""
-
-    as_of: int
-    live: bool
 
 
 class Watch(Protocol):

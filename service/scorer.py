@@ -20,8 +20,8 @@ from histories.history import History
 from histories.selection import of_customers
 from histories.settings import Settings
 from histories.store import Store
+from service.ask import Moment
 from service.parts import Parts
-from service.predictor import Moment
 from service.release import Release
 from service.scoring import score_table
 

@@ -14,7 +14,8 @@ from histories.clock import local_day
 from histories.history import Catalog, History
 from histories.selection import of_customers
 from models.frame import rows
-from service.predictor import LONGEST_WAIT_DAYS, Moment
+from service.ask import Moment
+from service.next_purchases import LONGEST_WAIT_DAYS
 from service.release import Release
 
 SCHEMA: Final = pa.schema(

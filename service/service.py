@@ -28,10 +28,10 @@ from starlette.types import ASGIApp
 from histories.settings import Settings
 from service import schemas as s
 from service.app import create_app
+from service.ask import PARTS
 from service.backend import Backend
 from service.errors import Problem, invalid
 from service.front import Front
-from service.predictor import PARTS
 from service.start import open_backend
 
 _MOST_SECONDS = 30  # for any answer; none should take a tenth of it

@@ -20,8 +20,8 @@ from histories.history import History
 from histories.settings import Settings
 from histories.snapshot import Shop
 from histories.store import Store
+from service.ask import Moment
 from service.clock import Clock, wall
-from service.predictor import Moment
 from service.registry import bring_champion
 from service.release import Release
 from service.scoring import SCHEMA, score_table

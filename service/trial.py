@@ -14,8 +14,9 @@ from features.customers import warm_up
 from histories.history import History
 from histories.selection import of_customers
 from histories.store import Store
+from service.ask import PARTS, Ask, Moment
 from service.clock import wall
-from service.predictor import PARTS, Ask, Moment, Parts, answer, unread
+from service.predictor import Parts, answer, unread
 from service.release import Refused, Release
 
 _CUSTOMERS: Final = 20

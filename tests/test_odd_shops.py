@@ -18,7 +18,8 @@ from histories.history import PURCHASE, History
 from histories.settings import Settings
 from histories.store import Store
 from models.next_purchase import NextPurchase
-from service.predictor import Ask, Moment, Parts, answer
+from service.ask import Ask, Moment
+from service.predictor import Parts, answer
 from service.release import Release
 from tests.odd_shops import LARGE, SMALL, Rows
 from training import recipe

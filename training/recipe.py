@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -77,23 +76,19 @@ _KINDS: dict[str, Any] = {
 def fit(
     history: History, as_of: int, horizon_days: int, step: Step, frames: Frames = training_frame
 ) -> tuple[Fitted, Frame]:
-    """The recipe. `step` is told each stage as it begins; next_purchase has begun beside the others then.
-
-    `frames` makes the frame, here or elsewhere.
-    """
+    """The recipe. `step` is told each stage as it begins; `frames` makes the frame, here or elsewhere."""
     step("features")
     encoder = AttributeEncoder.fit(history)
     frame = frames(history, as_of, horizon_days, encoder)
-    with ThreadPoolExecutor(1) as beside:  # each of the two keeps one core busy, most of the time outside of Python
-        next_purchase = beside.submit(NextPurchase.fit, history, as_of, frame)
-        step("churn")
-        churn = Churn.fit(frame)
-        step("customer_value")
-        value = CustomerValue.fit(frame, churn)
-        step("segments")
-        segments = Segments.fit(frame, value)
-        step("next_purchase")
-        return Fitted(encoder, churn, value, next_purchase.result(), segments), frame
+    step("churn")
+    churn = Churn.fit(frame)
+    step("customer_value")
+    value = CustomerValue.fit(frame, churn)
+    step("segments")
+    segments = Segments.fit(frame, value)
+    step("next_purchase")  # not beside the others: LightGBM crashes where two threads begin to train at once
+    next_purchase = NextPurchase.fit(history, as_of, frame)
+    return Fitted(encoder, churn, value, next_purchase, segments), frame
 
 
 def answers(fitted: Fitted, holdout: Holdout) -> Answers:

@@ -1,0 +1,37 @@
+"""What is asked about customers, and as of when."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+PARTS: Final = ("churn", "customer_value", "next_purchase", "segment")
+
+Consents = Sequence[Mapping[str, bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What is asked about each customer, beside who it is."""
+
+    parts: tuple[str, ...] = PARTS
+    k: int = 10
+    explain: bool = False
+    basket: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    in_stock_only: bool = True
+    repeat: Literal["mixed", "only", "none"] = "mixed"
+    upsell: bool = False
+
+    def stage(self, part: str) -> str:
+        """The name under which the part's time is counted."""
+        return f"{part}_explained" if self.explain and part in ("churn", "customer_value") else part
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """As of when: `live` cuts on occurred_at alone, otherwise also on what was recorded by then."""
+
+    as_of: int
+    live: bool
