@@ -34,7 +34,7 @@ _STAGES = (
     "load", *(f"judge: {stage}" for stage in recipe.STAGES), "gates", "judge: compare", *recipe.STAGES,
     "plots", "register",
 )  # fmt: skip
-MOST_CUSTOMERS = 100_000  # more do not make better models: docs/batch.md shows it
+MOST_CUSTOMERS = 100_000  # benchmarks.sampling asks whether more would make better models
 SAMPLE_SEED = 1  # the same customers at every training, so that releases differ by what happened, not by whom they saw
 _ROOT = Path(__file__).parent.parent
 
