@@ -1,6 +1,7 @@
 """A small hash table of codes: distinct products of a customer without touching anything the size of the catalog.
 
-A place with a count of 0 is free. Probing is linear.
+A place with a count of 0 is free. Probing is linear. Codes are small and consecutive, so they are their own hash:
+codes below 128 never collide, and the fold of the higher bits spreads codes that are a power of two apart.
 """
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histories.compiled import lean
-
-_GOLDEN = 2654435761  # Knuth's multiplier: spreads consecutive codes
 
 
 class Counter(NamedTuple):
@@ -41,11 +40,11 @@ def counter(table: NDArray[np.int32], first: int, places: int) -> Counter:
 
 
 @lean
-def place_of(counter: Counter, code: int) -> int:
+def place_of(counter: Counter, code: int) -> np.uint64:
     """Place of the code, or the free place where it belongs (its code then set, its count still 0)."""
-    mask = len(counter.codes) - 1
-    place = ((code * _GOLDEN) >> 15) & mask
-    while counter.counts[place] > 0 and counter.codes[place] != code:
-        place = (place + 1) & mask
+    mask = np.uint64(len(counter.codes) - 1)  # unsigned: a signed index is first asked whether it counts from the end
+    place = np.uint64(code ^ (code >> 7)) & mask
+    while (counter.counts[place] > 0) & (counter.codes[place] != code):  # one branch, seldom taken, beats two
+        place = (place + np.uint64(1)) & mask
     counter.codes[place] = code
     return place

@@ -39,7 +39,10 @@ class Past(NamedTuple):
 
     as_of: int  # microseconds since 1970, UTC
     as_of_day: int  # shop-local
-    last_at: int  # instant of the newest purchase line
+    # of all purchase lines
+    last_at: int  # instant of the newest
+    highest_price: float  # amount / quantity; 0 without lines
+    discounted: int  # lines with a discount
     # per purchase day
     day: NDArray[np.int32]
     spend: NDArray[np.float64]
@@ -51,8 +54,6 @@ class Past(NamedTuple):
     # per purchase line
     order: NDArray[np.int32]  # index of its purchase day
     product: NDArray[np.int32]
-    price: NDArray[np.float64]  # amount / quantity
-    discount: NDArray[np.float64]
     # per return line
     return_day: NDArray[np.int32]
     returned: NDArray[np.float64]  # >= 0
@@ -71,7 +72,7 @@ class Room(NamedTuple):
     """Scratch arrays of one thread, long enough for its longest customer; they bound its memory."""
 
     ints: NDArray[np.int32]  # (7, lines)
-    floats: NDArray[np.float64]  # (7, lines)
+    floats: NDArray[np.float64]  # (5, lines)
     event_at: NDArray[np.int64]  # (events,)
     event_kind: NDArray[np.int32]
     table: NDArray[np.int32]
@@ -82,7 +83,7 @@ class Room(NamedTuple):
 def make_room(lines: int, events: int) -> Room:
     return Room(
         np.empty((7, lines), np.int32),
-        np.empty((7, lines), np.float64),
+        np.empty((5, lines), np.float64),
         np.empty(events, np.int64),
         np.empty(events, np.int32),
         np.empty((3, 2 * places_for(lines)), np.int32),
@@ -98,10 +99,10 @@ def gather(c: Columns, i: int, as_of: int, as_of_day: int, live: bool, room: Roo
     """
     day, size, hour, channel = room.ints[0], room.ints[1], room.ints[2], room.ints[3]
     order, product, return_day = room.ints[4], room.ints[5], room.ints[6]
-    spend, units, saved, price = room.floats[0], room.floats[1], room.floats[2], room.floats[3]
-    discount, returned, free = room.floats[4], room.floats[5], room.floats[6]
-    days = lines = returns = 0
+    spend, units, saved, returned, free = room.floats[0], room.floats[1], room.floats[2], room.floats[3], room.floats[4]
+    days = lines = returns = discounted = 0
     last_day = last_at = -1
+    highest_price = 0.0
     for j in range(c.offsets[i], c.offsets[i + 1]):
         if c.occurred_at[j] > as_of:
             break
@@ -118,8 +119,9 @@ def gather(c: Columns, i: int, as_of: int, as_of_day: int, live: bool, room: Roo
             units[days - 1] += c.quantity[j]
             saved[days - 1] += c.discount[j]
             size[days - 1] += 1
-            order[lines], product[lines], discount[lines] = days - 1, c.product[j], c.discount[j]
-            price[lines] = c.amount[j] / c.quantity[j]
+            order[lines], product[lines] = days - 1, c.product[j]
+            highest_price = max(highest_price, c.amount[j] / c.quantity[j])
+            discounted += c.discount[j] > 0
             last_at = int(c.occurred_at[j])
             lines += 1
         elif c.kind[j] == RETURN:
@@ -127,9 +129,9 @@ def gather(c: Columns, i: int, as_of: int, as_of_day: int, live: bool, room: Roo
             returns += 1
     events = gather_events(c, i, as_of, live, room)
     return Past(
-        as_of, as_of_day, last_at,
+        as_of, as_of_day, last_at, highest_price, discounted,
         day[:days], spend[:days], size[:days], units[:days], saved[:days], hour[:days], channel[:days],
-        order[:lines], product[:lines], price[:lines], discount[:lines],
+        order[:lines], product[:lines],
         return_day[:returns], returned[:returns],
         room.event_kind[:events], room.event_at[:events],
         c.category, free, room.table, room.counts,

@@ -22,7 +22,7 @@ FEATURES = family(
 @lean
 def fill(row: NDArray[np.float32], past: Past) -> None:
     channels = counter(past.table, 0, places_for(len(past.day)))
-    distinct, known, most, last = 0, 0, 0, 0
+    distinct, known, most, last = 0, 0, 0, np.uint64(0)  # unsigned like every place
     for channel in past.channel:
         if channel >= 0:
             last = place_of(channels, channel)

@@ -21,12 +21,10 @@ FEATURES = family(
 
 @lean
 def fill(row: NDArray[np.float32], past: Past) -> None:
-    n, discounted, first = len(past.day), 0.0, 0
-    for discount in past.discount:
-        discounted += discount > 0
+    n, first = len(past.day), 0
     while first < n and past.as_of_day - past.day[first] >= 365:
         first += 1
-    row[0] = ratio(discounted, np.float64(len(past.discount)))
+    row[0] = ratio(np.float64(past.discounted), np.float64(len(past.order)))
     row[1], row[2] = _rate(past, 0), _rate(past, first)
     row[3] = _rate(past, max(n - 1, 0))
 

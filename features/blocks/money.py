@@ -42,7 +42,7 @@ def fill(row: NDArray[np.float32], past: Past) -> None:
     row[1] = whole / n
     row[2] = median_of_sorted(ordered)
     row[3] = deviation(spend, whole / n)
-    row[4] = ratio(deviation(spend, whole / n), whole / n)
+    row[4] = ratio(row[3], whole / n)
     row[5], row[6] = ordered[0], ordered[n - 1]
     row[7], row[8] = spend[0], spend[n - 1]
     row[9] = mean(spend[1:])

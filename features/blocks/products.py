@@ -39,17 +39,9 @@ def fill(row: NDArray[np.float32], past: Past) -> None:
         units, price = total(past.units), ratio(total(past.spend), total(past.units))
         row[1], row[2] = lines / n, past.size[n - 1]
         row[3], row[4] = units / n, past.units[n - 1]
-        row[5], row[6] = price, _highest(past.price)
+        row[5], row[6] = price, past.highest_price
         row[7] = ratio(ratio(past.spend[n - 1], past.units[n - 1]), price)
     _repetition(row[8:], past)
-
-
-@lean
-def _highest(prices: NDArray[np.float64]) -> float:
-    highest = 0.0
-    for price in prices:
-        highest = max(highest, price)
-    return highest
 
 
 @lean
@@ -65,9 +57,9 @@ def _repetition(row: NDArray[np.float32], past: Past) -> None:
         if product < 0:
             continue
         place = place_of(products, product)
-        if products.counts[place] == 0:
-            products.notes[place] = past.order[k]
-            distinct += 1
+        fresh = products.counts[place] == 0
+        products.notes[place] = past.order[k] if fresh else products.notes[place]
+        distinct += fresh
         products.counts[place] += 1
         top = max(top, products.counts[place])
         repeated = products.notes[place] < past.order[k]
