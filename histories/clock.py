@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
+from histories.errors import BadInput
+
 SECOND = 1_000_000  # microseconds
 HOUR = 3_600 * SECOND
 DAY = 24 * HOUR
@@ -49,6 +51,14 @@ def parse_as_of(text: str, zone: str) -> int:
     except ValueError:
         raise ValueError("as_of must be a date (2011-09-10) or an ISO 8601 time (2011-09-10T22:59:59Z)") from None
     return to_instant(moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone)))
+
+
+def asked(text: str, zone: str, name: str) -> int:
+    """parse_as_of of what somebody asked for under a name; BadInput says it back."""
+    try:
+        return parse_as_of(text, zone)
+    except (ValueError, OverflowError):
+        raise BadInput(f"{name} must be a date (2011-09-10) or an ISO 8601 time (2011-09-10T22:59:59Z)") from None
 
 
 def local_time(instants: NDArray[np.int64], zone: str) -> NDArray[np.int64]:

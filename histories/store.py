@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 from sqlalchemy.engine import Connection, Engine
 
-from histories import erasure, incoming, one, privacy, reading, writing
+from histories import erasure, incoming, news, one, privacy, reading, writing
 from histories.columns import EVENTS, ORDERS, complete, table
 from histories.erasure import Erasure
 from histories.errors import BadInput
@@ -182,6 +182,14 @@ class Store:
             found = self._customers(connection, purpose, (first, last))
             return self._history(connection, found, (first, last))
 
+    def of(self, customer_ids: Sequence[str]) -> History:
+        """The customers of these ids (sorted), but for those who are not in the store: nobody else's rows are read."""
+        slices = range(0, len(customer_ids), _LISTED_AT_A_TIME)
+        with self.snapshot() as connection:
+            some = [customer_ids[start : start + _LISTED_AT_A_TIME] for start in slices]
+            found = [row for ids in some for row in self._customers(connection, None, ids=ids)]
+            return self._history(connection, found, _LISTED)
+
     def chunks(
         self, size: int, *, purpose: str | None = None, first: str | None = None, last: str | None = None
     ) -> Iterator[History]:
@@ -211,6 +219,11 @@ class Store:
         """First and last customer_id (inclusive) of every `size` customers: disjoint, and all of them."""
         with self.snapshot() as connection:
             return list(self._ranges(connection, size, None, None))
+
+    def learned_since(self, instant: int) -> list[str]:
+        """Ids, sorted, of whom a line or an event was recorded at or after an instant (us)."""
+        with self.snapshot() as connection:
+            return news.learned_since(connection, instant)
 
     def history_of(self, customer_id: str) -> History | None:
         """One customer by id or alias, None when unknown."""
@@ -427,11 +440,18 @@ class Store:
             begin = which.where(CUSTOMERS.c.customer_id > ids[-1])
 
     def _customers(
-        self, connection: Connection, purpose: str | None, between: tuple[str, str] | None = None
+        self,
+        connection: Connection,
+        purpose: str | None,
+        between: tuple[str, str] | None = None,
+        *,
+        ids: Sequence[str] | None = None,
     ) -> list[tuple]:
         which = sa.select(CUSTOMERS.c.key, CUSTOMERS.c.customer_id, CUSTOMERS.c.attributes, CUSTOMERS.c.consent)
         if between:
             which = which.where(CUSTOMERS.c.customer_id >= between[0], CUSTOMERS.c.customer_id <= between[1])
+        if ids is not None:
+            which = which.where(CUSTOMERS.c.customer_id.in_(ids))
         rows = connection.execute(which.order_by(CUSTOMERS.c.customer_id))
         return [tuple(row) for row in rows if reading.allowed(row[3], purpose, self.settings.consent)]
 

@@ -5,19 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from histories.erasure import masked_rows
-from histories.history import History
-from histories.selection import of_customers
 from histories.settings import Settings
 from histories.store import Store
 from service.ask import Moment
@@ -25,7 +20,7 @@ from service.parts import Parts
 from service.release import Release
 from service.scoring import score_table
 
-Range = tuple[str, str]  # customer ids, inclusive
+Some = tuple[str, str] | list[str]  # customers from one id to another, or of these ids
 CHUNK: Final = 10_000  # customers of a part, which bounds what a process holds
 _FEW: Final = 4  # parts that are made before other processes would have started
 Progress = Callable[[int, int], None]  # customers scored, customers in all
@@ -55,47 +50,44 @@ class Scorer:
     def of(cls, job: Job) -> Scorer:
         return cls(job, Store.open(job.settings.store, job.settings), Release.load(job.release))
 
-    def make(self, number: int, between: Range) -> None:
+    def make(self, number: int, some: Some) -> None:
         """The part of some customers, whole, on disk."""
-        history = self.store.between(*between)
-        if self.job.since is not None:
-            history = of_customers(history, np.flatnonzero(_changed(history, self.job.since)))
+        history = self.store.of(some) if isinstance(some, list) else self.store.between(*some)
         moment = Moment(self.job.as_of, self.job.live)
         self.parts.put(number, score_table(history, self.release, moment, self.job.k))
 
 
-def _changed(history: History, since: int) -> NDArray[np.bool_]:
-    """(customers,): of whom a line or an event was recorded at or after an instant."""
-    changed = np.zeros(len(history), dtype=bool)
-    for table in (history.lines, history.events):
-        owner = np.repeat(np.arange(len(history)), np.diff(table.offsets))
-        changed[owner[table.recorded_at >= since]] = True
-    return changed
-
-
 def make_parts(job: Job, here: Scorer, workers: int | None, progress: Progress) -> list[Path]:
     """Make the parts that are not there yet; the paths of all, in the order of the customers."""
-    ranges = here.store.ranges(CHUNK)
-    missing = [number for number in range(len(ranges)) if not here.parts.path(number).exists()]
-    done, customers = len(ranges) - len(missing), here.store.counts("customers")["customers"]
+    whose, customers = _divided(job, here.store)
+    missing = [number for number in range(len(whose)) if not here.parts.path(number).exists()]
+    done = len(whose) - len(missing)
     progress(min(done * CHUNK, customers), customers)
-    for _ in _made(job, here, ranges, missing, workers or os.cpu_count() or 1):
+    for _ in _made(job, here, whose, missing, workers or os.cpu_count() or 1):
         done += 1
         progress(min(done * CHUNK, customers), customers)
-    return [here.parts.path(number) for number in range(len(ranges))]
+    return [here.parts.path(number) for number in range(len(whose))]
 
 
-def _made(job: Job, here: Scorer, ranges: list[Range], missing: list[int], workers: int) -> Iterator[int]:
+def _divided(job: Job, store: Store) -> tuple[Sequence[Some], int]:
+    """Whom each part is of, and how many they are in all. Where there is nobody, one part says so."""
+    if job.since is None:
+        return store.ranges(CHUNK), store.counts("customers")["customers"]
+    ids = store.learned_since(job.since)
+    return [ids[first : first + CHUNK] for first in range(0, max(len(ids), 1), CHUNK)], len(ids)
+
+
+def _made(job: Job, here: Scorer, whose: Sequence[Some], missing: list[int], workers: int) -> Iterator[int]:
     """Numbers of parts as they come into being."""
     if workers == 1 or len(missing) < _FEW:
         for number in missing:
-            here.make(number, ranges[number])
+            here.make(number, whose[number])
             yield number
         return
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, spawn, _begin, (job,)) as pool:
         try:
-            running = {pool.submit(_make, number, ranges[number]): number for number in missing}
+            running = {pool.submit(_make, number, whose[number]): number for number in missing}
             for future in as_completed(running):
                 future.result()
                 yield running[future]
@@ -112,9 +104,9 @@ def _begin(job: Job) -> None:
     _scorer = Scorer.of(job)
 
 
-def _make(number: int, between: Range) -> None:
+def _make(number: int, some: Some) -> None:
     assert _scorer is not None
-    _scorer.make(number, between)
+    _scorer.make(number, some)
 
 
 def _end_with_parent() -> None:

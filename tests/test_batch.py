@@ -10,12 +10,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 
+from histories.clock import parse_as_of
 from histories.errors import BadInput, Refused
 from histories.settings import Settings
 from histories.store import Store
@@ -83,11 +85,29 @@ def test_csv_holds_the_same(settings: Settings, store: Store, tmp_path: Path) ->
     assert table["products"].to_pylist() == [";".join(row["products"]) for row in rows]
 
 
-def test_since_scores_those_with_news(settings: Settings, store: Store, tmp_path: Path) -> None:
-    done = score(store, settings, tmp_path / "new.parquet", since="2025-12-20")
-    assert 0 < done.rows < len(store.customer_ids())
+def test_since_scores_those_with_news_and_reads_nobody_else(
+    settings: Settings, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    since = "2025-12-20"
+    expected = [name for name, at in newest_of(store).items() if at >= parse_as_of(since, store.zone)]
+    score(store, settings, tmp_path / "all.parquet", k=2)
+    every = rows_of(tmp_path / "all.parquet")
+    monkeypatch.setattr(scorer, "CHUNK", 7)  # several parts
+    monkeypatch.setattr(store, "between", lambda *_: pytest.fail("customers without news were read"))
+    done = score(store, settings, tmp_path / "new.parquet", since=since, k=2, workers=1)
+    assert 7 < done.rows == len(expected) < len(every)
+    assert rows_of(tmp_path / "new.parquet") == [row for row in every if row["customer_id"] in expected]
     assert score(store, settings, tmp_path / "none.parquet", since="2030-01-01").rows == 0
     assert rows_of(tmp_path / "none.parquet") == []
+
+
+def newest_of(store: Store) -> dict[str, int]:
+    """When something was last recorded of each customer."""
+    history = store.history()
+    newest = np.full(len(history), -1, dtype=np.int64)
+    for table in (history.lines, history.events):
+        np.maximum.at(newest, np.repeat(np.arange(len(history)), np.diff(table.offsets)), table.recorded_at)
+    return dict(zip(history.customer_id.tolist(), newest.tolist(), strict=True))
 
 
 def test_products_can_be_left_out(settings: Settings, store: Store, tmp_path: Path) -> None:

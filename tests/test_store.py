@@ -221,3 +221,17 @@ def test_a_given_id_that_comes_twice_in_the_first_import_is_one_line(open_store:
     assert (first.orders.lines, first.orders.new) == (4, 3)
     assert [len(part.lines.amount) for part in store.chunks(1)] == [1, 1, 1]
     assert store.add(table([line("c9", 9, id="x2")], ORDERS), now=NOW).duplicate == 1
+
+
+def test_who_has_news_is_told_by_when_it_was_recorded(open_store: Opened) -> None:
+    """A line of long ago that came late is news; a customer of whom there are only events counts as well."""
+    store = open_store()
+    late = [line("late", recorded_at="2024-05-01T00:00:00Z"), line("early", recorded_at="2024-01-02T00:00:00Z")]
+    seen = {"customer_id": "viewer", "kind": "view", "occurred_at": "2024-05-01", "recorded_at": "2024-05-02"}
+    store.add(table(late, ORDERS), table([seen], EVENTS), now=NOW)
+    first_of_may = to_instant(datetime(2024, 5, 1, tzinfo=UTC))
+    assert store.learned_since(first_of_may) == ["late", "viewer"]
+    assert store.learned_since(first_of_may + 1) == ["viewer"]
+    found = store.of(["late", "nobody", "viewer"])
+    assert (found.customer_id.tolist(), len(found.lines.amount), len(found.events.kind)) == (["late", "viewer"], 1, 1)
+    assert len(store.of([])) == 0
