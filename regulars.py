@@ -231,7 +231,7 @@ def score(
             table=table,
             workers=workers,
             progress=lambda scored, customers: tell("customers scored", scored, customers),
-            say=lambda text: typer.echo(text, err=True),
+            say=_warn,
         )
     _say(f"{done.rows:,} customers scored by release {done.release} into {done.out} in {done.seconds:.1f} s")
 
@@ -250,7 +250,7 @@ def features(
     _check_engine(engine, history)
     settings = _settings(store)
     if engine == "spark":
-        rows = write_on_spark(lambda: _open(settings), settings, out, as_of, history)
+        rows = write_on_spark(lambda: _open_existing(settings), settings, out, as_of, history, say=_warn)
     else:
         with showing() as tell:
             rows = write_here(_open(settings), out, as_of, lambda done: tell("customers written", done, 0))
@@ -378,7 +378,7 @@ def _trainer(engine: str, history: str | None) -> Callable[..., Any]:
 def _score_on_spark(settings: Settings, out: str, history: str | None, **asked: Any) -> None:
     from service.spark import score as run
 
-    done = run(lambda: _open(settings), settings, out, history=history, **asked)
+    done = run(lambda: _open_existing(settings), settings, out, history=history, say=_warn, **asked)
     _say(f"{done.rows:,} customers scored by release {done.release} into {done.out} in {done.seconds:.1f} s")
 
 
@@ -398,6 +398,17 @@ def _open(settings: Settings) -> Store:
     return Store.open(settings.store, settings)
 
 
+def _open_existing(settings: Settings) -> Store:
+    """Does not make an SQLite file: on a snapshot, work goes on where there is no store at all."""
+    from histories.errors import BadInput
+    from histories.urls import file_of
+
+    file = file_of(settings.store)
+    if file and not Path(file).exists():
+        raise BadInput(f"there is no store {file}")
+    return _open(settings)
+
+
 def _instant(text: str | None, zone: str) -> int | None:
     from histories.clock import parse_as_of
 
@@ -406,6 +417,10 @@ def _instant(text: str | None, zone: str) -> int | None:
 
 def _say(text: str) -> None:
     typer.echo(text)
+
+
+def _warn(text: str) -> None:
+    typer.echo(text, err=True)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -10,11 +10,13 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engines.spark import histories, session
+from engines.spark import histories, in_mind, reachable, session
 from features.customers import NAMES, customer_features, warm_up
-from histories.clock import parse_as_of
+from histories.clock import asked
+from histories.erasure import noting
 from histories.errors import BadInput
 from histories.history import History
+from histories.outputs import unfinished_of
 from histories.settings import Settings
 from histories.store import Store
 
@@ -31,17 +33,18 @@ def feature_table(as_of: int, history: History) -> pa.Table:
 
 def write_here(store: Store, out: str, as_of: str, progress: Callable[[int], None] = lambda customers: None) -> int:
     """Into a file that appears whole or not at all; how many rows. Raises BadInput."""
-    path, moment = Path(out), _instant(as_of, store.zone)
+    path, moment = Path(out), asked(as_of, store.zone, "as_of")
     if path.suffix != ".parquet" or not path.absolute().parent.is_dir():
         raise BadInput(f"{out}: name a FILE.parquet in a folder that exists")
-    unfinished, rows = path.with_name(f".{path.name}.unfinished"), 0
+    unfinished, rows = unfinished_of(path), 0
     try:
-        with pq.ParquetWriter(unfinished, SCHEMA) as file:
-            for history in store.chunks(_CHUNK):
-                file.write_table(feature_table(moment, history))
-                rows += len(history)
-                progress(rows)
-        unfinished.replace(path)
+        with noting(store, str(path.absolute())):
+            with pq.ParquetWriter(unfinished, SCHEMA) as file:
+                for history in store.chunks(_CHUNK):
+                    file.write_table(feature_table(moment, history))
+                    rows += len(history)
+                    progress(rows)
+            unfinished.replace(path)
     except OSError as error:
         raise BadInput(f"{out} cannot be written: {error.strerror or error}") from None
     finally:
@@ -50,20 +53,20 @@ def write_here(store: Store, out: str, as_of: str, progress: Callable[[int], Non
 
 
 def write_on_spark(
-    store: Callable[[], Store], settings: Settings, out: str, as_of: str, snapshot: str | None = None
+    store: Callable[[], Store],
+    settings: Settings,
+    out: str,
+    as_of: str,
+    snapshot: str | None = None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> int:
     """The same rows into a folder of Parquet files, in place of what is there; how many. Raises BadInput."""
     if not out.endswith("/"):
         raise BadInput(f"{out}: --engine spark writes folders of Parquet files; name one that ends in /")
     warm_up()
-    with session(settings.spark_master) as spark, histories(spark, store, snapshot) as everybody:
-        moment = _instant(as_of, everybody.shop.zone)
-        everybody.map(partial(feature_table, moment), SCHEMA).write.mode("overwrite").parquet(out)
+    opened = reachable(store, say) if snapshot else store()
+    with session(settings.spark_master) as spark, histories(spark, opened, snapshot) as everybody:
+        moment = asked(as_of, everybody.shop.zone, "as_of")
+        with in_mind(opened, out):
+            everybody.map(partial(feature_table, moment), SCHEMA).write.mode("overwrite").parquet(out)
         return int(spark.read.parquet(out).count())
-
-
-def _instant(text: str, zone: str) -> int:
-    try:
-        return parse_as_of(text, zone)
-    except (ValueError, OverflowError):
-        raise BadInput("as_of must be a date (2011-09-10) or an ISO 8601 time (2011-09-10T22:59:59Z)") from None

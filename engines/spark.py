@@ -11,16 +11,19 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import pyarrow as pa
 
+from histories.clock import asked
+from histories.erasure import EverErased, forget_output, noting
 from histories.errors import BadInput
 from histories.export import write
 from histories.history import History
+from histories.outputs import NO_RELEASE
 from histories.snapshot import shop_of, unpack
 from histories.store import Store
 
@@ -38,6 +41,7 @@ class Shared(Hashable, Protocol):
 
 
 Function = Callable[[History], pa.Table]
+Rows = TypeVar("Rows", pa.RecordBatch, pa.Table)
 
 
 @contextmanager
@@ -70,30 +74,57 @@ def _start(master: str) -> SparkSession:
 
 
 @contextmanager
-def histories(spark: SparkSession, store: Callable[[], Store], url: str | None) -> Iterator[Histories]:
-    """Those of a snapshot, else those of the store, by a snapshot on this machine that is gone afterwards.
+def histories(
+    spark: SparkSession, store: Store | None, url: str | None, since: str | None = None
+) -> Iterator[Histories]:
+    """Those of a snapshot, without whom the store has erased since; else those of the store itself.
 
-    Raises BadInput where Spark runs on other machines, which could not see that.
+    The latter by a snapshot on this machine that is gone afterwards. `since` (a date or time): only those of whom
+    something was recorded since then. Raises BadInput where Spark runs on other machines, which could not see that.
     """
     if url:
-        yield Histories(spark, url)
+        everybody = Histories(spark, url, EverErased.of(store) if store else None)
+        yield everybody if since is None else everybody.learned_since(asked(since, everybody.shop.zone, "since"))
         return
     master = str(spark.sparkContext.master)
     if not master.startswith("local"):
         raise BadInput(
             f"--history is needed with {master}: a snapshot (regulars export) that all its machines can read"
         )
+    assert store is not None
     with tempfile.TemporaryDirectory(prefix="regulars-") as folder:
-        write(store(), f"{folder}/snapshot")
+        write(store, f"{folder}/snapshot", since=None if since is None else asked(since, store.zone, "since"))
         yield Histories(spark, f"{folder}/snapshot")
+    forget_output(store, f"{folder}/snapshot")
+
+
+def reachable(store: Callable[[], Store], say: Callable[[str], None]) -> Store | None:
+    """For work on a snapshot, which may be far from the store: None where it cannot be opened, and that is said."""
+    try:
+        return store()
+    except BadInput as error:
+        say(f"whom the store has erased since the snapshot is not left out: {error}")
+        return None
+
+
+def in_mind(
+    store: Store | None, out: str, release: str = NO_RELEASE, as_of: int | None = None
+) -> AbstractContextManager[None]:
+    """histories.erasure.noting of what is written to this machine; the store does not reach others."""
+    if store is None or "://" in out:
+        return nullcontext()
+    return noting(store, str(Path(out).absolute()), release, as_of)
 
 
 class Histories:
     """A snapshot (histories.snapshot) on Spark."""
 
-    def __init__(self, spark: SparkSession, url: str) -> None:
-        """`url` as Spark names it (folder, s3a://, hdfs://, ...). Raises BadInput unless a whole snapshot is there."""
-        self.spark = spark
+    def __init__(self, spark: SparkSession, url: str, erased: EverErased | None = None) -> None:
+        """`url` as Spark names it (folder, s3a://, hdfs://, ...), `erased` are passed over.
+
+        Raises BadInput unless a whole snapshot is there.
+        """
+        self.spark, self._erased = spark, erased
         self._rows = _read(url, lambda: spark.read.parquet(f"{url}/histories"))
         card = _read(url, lambda: spark.read.text(f"{url}/shop.json", wholetext=True).collect()[0][0])
         self.shop = shop_of(card, spark.read.parquet(f"{url}/products").coalesce(1).toArrow())
@@ -103,17 +134,17 @@ class Histories:
         """What the function, importable on the executors, makes of every few customers, as one table of `schema`."""
         from pyspark.sql.pandas.types import from_arrow_schema
 
-        shop = self._shop
+        shop, erased = self._shop, self._erased
 
         def over(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             for batch in batches:
-                yield from function(unpack(batch, shop.value)).cast(schema).to_batches()
+                yield from function(unpack(_without(batch, erased), shop.value)).cast(schema).to_batches()
 
         return self._rows.mapInArrow(over, from_arrow_schema(schema))
 
     def first(self, customers: int) -> History:
         """Some customers, in this process."""
-        return unpack(self._rows.limit(customers).toArrow(), self.shop)
+        return unpack(_without(self._rows.limit(customers).toArrow(), self._erased), self.shop)
 
     def learned_since(self, instant: int) -> Histories:
         """Only those of whom a line or an event was recorded at or after an instant (us)."""
@@ -123,6 +154,12 @@ class Histories:
         changed = copy(self)
         changed._rows = self._rows.filter(news[0] | news[1])
         return changed
+
+
+def _without(rows: Rows, erased: EverErased | None) -> Rows:
+    if erased is None or not any(gone := erased(rows["customer_id"].to_pylist())):
+        return rows
+    return rows.filter(pa.array([not each for each in gone]))
 
 
 def shared(spark: SparkSession, files: Path) -> Shared:
@@ -140,12 +177,19 @@ def lay_out(files: dict[str, bytes], folder: Path) -> None:
         path.write_bytes(content)
 
 
-def write_day(rows: DataFrame, folder: str, day: str) -> None:
-    """Into folder/day=YYYY-MM-DD, in place of what is there; other days stay."""
+def write_day(rows: DataFrame, folder: str, day: str) -> int:
+    """Into folder/day=YYYY-MM-DD, in place of what is there; other days stay, and so does this one without rows.
+
+    Returns how many.
+    """
+    from pyspark.sql import Observation
     from pyspark.sql import functions as F
 
-    dated = rows.withColumn("day", F.lit(day)).write.partitionBy("day")
+    written = Observation()
+    counted = rows.observe(written, F.count(F.lit(1)).alias("rows"))
+    dated = counted.withColumn("day", F.lit(day)).write.partitionBy("day")
     dated.mode("overwrite").option("partitionOverwriteMode", "dynamic").parquet(folder)
+    return int(written.get["rows"])
 
 
 def _configuration() -> dict[str, Any]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,6 +56,22 @@ def note_output(store: Store, place: str, release: str, as_of: int, *, began: in
         _erase_from(store, Output(place, release, as_of, due), lambda ids: [])
 
 
+@contextmanager
+def noting(store: Store, place: str, release: str = outputs.NO_RELEASE, as_of: int | None = None) -> Iterator[None]:
+    """Around the writing of an output: noted before, since a killed run leaves persons there, and after it."""
+    began = time.time_ns() // 1000
+    note = partial(note_output, store, place, release, began if as_of is None else as_of, began=began)
+    note()
+    yield
+    note()
+
+
+def forget_output(store: Store, place: str) -> None:
+    """Of an output that is gone."""
+    with store.writing(news=False) as connection:
+        outputs.settle(connection, place, None)
+
+
 def note_training(store: Store, release: str, customer_ids: Sequence[str], rows: NDArray[np.int32]) -> None:
     """Who a release was trained on, and their rows in it (-1 without one); nothing is kept without an erasure key."""
     key = privacy.key_of(store.settings)
@@ -69,15 +88,27 @@ def masked_rows(store: Store, release: str) -> NDArray[np.int32]:
 
 def _erase_from(store: Store, output: Output, erased: Erased) -> bool:
     """Whether somebody may be left in the output. One that is due is searched for everybody ever erased."""
-    left = outputs.erase_from(output.place, _by_hash(store) if output.due else erased)
+    left = outputs.erase_from(output.place, EverErased.of(store) if output.due else erased)
     if left is not output.due:
         with store.writing(news=False) as connection:
             outputs.settle(connection, output.place, left)
     return bool(left)
 
 
-def _by_hash(store: Store) -> Erased:
-    with store.snapshot() as connection:
-        hashes = privacy.erased(connection)
-    key = privacy.key_of(store.settings)
-    return lambda ids: [privacy.keyed_hash(key, name) in hashes for name in ids]
+@dataclass(frozen=True, slots=True)
+class EverErased:
+    """Knows by their ids whom a store has erased, wherever it travels; `key` is the secret of the hashes."""
+
+    key: bytes | None = field(repr=False)
+    hashes: frozenset[str]
+
+    @classmethod
+    def of(cls, store: Store) -> EverErased:
+        """Raises BadInput where somebody was erased and settings.erasure_key is missing, or another."""
+        with store.snapshot() as connection:
+            return cls(privacy.key_of(store.settings), privacy.tombstones(connection, store.settings))
+
+    def __call__(self, customer_ids: Sequence[str]) -> list[bool]:
+        if not self.hashes:
+            return [False] * len(customer_ids)
+        return [privacy.keyed_hash(self.key, name) in self.hashes for name in customer_ids]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.fs
 import pyarrow.parquet as pq
 
+from histories.erasure import noting
 from histories.errors import BadInput
 from histories.history import History
 from histories.snapshot import pack, products
@@ -20,18 +23,27 @@ _PER_FILE: Final = 10  # chunks
 
 
 def write(
-    store: Store, url: str, progress: Callable[[int], None] = lambda customers: None, *, chunk: int = CHUNK
+    store: Store,
+    url: str,
+    progress: Callable[[int], None] = lambda customers: None,
+    *,
+    chunk: int = CHUNK,
+    since: int | None = None,
 ) -> int:
     """Everybody in the store into a new folder, here or where pyarrow.fs can write; returns how many.
 
+    With `since` only those of whom something was recorded at or after that instant (us). The store keeps a folder of
+    this machine in mind, so that erasing a person reaches it.
     Raises BadInput where the folder holds something already or cannot be written.
     """
     if next(store.chunks(1), None) is None:
         raise BadInput("the store holds nobody yet: import order lines first (regulars import --orders FILE)")
     try:
         files, folder = _folder(url)
+        at_hand = isinstance(files, pyarrow.fs.LocalFileSystem)
         try:
-            return _fill(store, files, folder, progress, chunk)
+            with noting(store, str(Path(folder).absolute())) if at_hand else nullcontext():
+                return _fill(store, files, folder, progress, chunk, since)
         except BaseException:
             files.delete_dir(folder)
             raise
@@ -39,9 +51,9 @@ def write(
         raise BadInput(f"{url} cannot be written: {error}") from None
 
 
-def _fill(store: Store, files: Any, folder: str, progress: Callable[[int], None], chunk: int) -> int:
+def _fill(store: Store, files: Any, folder: str, progress: Callable[[int], None], chunk: int, since: int | None) -> int:
     customers = 0
-    for table in _files(store, chunk):
+    for table in _files(store.chunks(chunk) if since is None else _with_news(store, chunk, since)):
         path = f"{folder}/histories/part-{customers:012}.parquet"
         pq.write_table(table, path, filesystem=files, row_group_size=chunk, compression="zstd")
         customers += len(table)
@@ -53,6 +65,12 @@ def _fill(store: Store, files: Any, folder: str, progress: Callable[[int], None]
     return customers
 
 
+def _with_news(store: Store, chunk: int, since: int) -> Iterator[History]:
+    """At least one piece, if of nobody: Spark wants a file to read."""
+    ids = store.learned_since(since)
+    return (store.of(ids[first : first + chunk]) for first in range(0, max(len(ids), 1), chunk))
+
+
 def _folder(url: str) -> tuple[pyarrow.fs.FileSystem, str]:
     files, path = pyarrow.fs.FileSystem.from_uri(url) if "://" in url else (pyarrow.fs.LocalFileSystem(), url)
     if files.get_file_info(pyarrow.fs.FileSelector(path, allow_not_found=True)):
@@ -62,10 +80,10 @@ def _folder(url: str) -> tuple[pyarrow.fs.FileSystem, str]:
     return files, path
 
 
-def _files(store: Store, chunk: int) -> Iterator[pa.Table]:
+def _files(histories: Iterator[History]) -> Iterator[pa.Table]:
     """What goes into one file at a time."""
     tables: list[pa.Table] = []
-    for history in store.chunks(chunk):
+    for history in histories:
         tables.append(pack(history))
         if len(tables) == _PER_FILE:
             yield pa.concat_tables(tables)

@@ -1,11 +1,15 @@
-"""Batch outputs that hold persons: kept in mind by the store, so that who is erased is erased from them, too."""
+"""Batch outputs that hold persons: kept in mind by the store, so that who is erased is erased from them, too.
+
+Scores, feature rows and snapshots (export.py), and the parts of scorings that were killed.
+"""
 
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,16 +17,20 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from histories import writing
+from histories.errors import Refused
+from histories.locks import held_file
 from histories.tables import AUDIT, OUTPUTS
 
 _COLUMN = "customer_id"
 _ROWS = 50_000
+STATE: Final = "state.json"  # in the folder of a run in parts (service/parts.py), and nowhere else
+NO_RELEASE: Final = ""  # of outputs that are no scores
 Erased = Callable[[Sequence[str]], Sequence[bool]]  # which of these customer ids are of erased persons
 
 
 class Output(NamedTuple):
     place: str  # a file, a folder of Parquet files, or URL#TABLE without a password
-    release: str
+    release: str  # or NO_RELEASE
     as_of: int  # us
     due: bool  # an erased person may still be in it: it could not be rewritten
 
@@ -52,14 +60,40 @@ def erase_from(place: str, erased: Erased) -> bool | None:
     try:
         if "://" in place:
             return _erase_rows(place, erased)
-        files = sorted(Path(place).rglob("*.parquet")) if Path(place).is_dir() else [Path(place)]
-        if not Path(place).exists():
-            return None
-        for file in files:
+        path = Path(place)
+        if (path / STATE).exists():
+            _remove_parts(path)
+        files = _files(path)
+        for file in files or ():
             _rewrite(file, erased)
+        return None if files is None else False
+    except Refused:  # whose parts these are is at work, and clears its output when it ends
+        return True
     except (OSError, UnicodeError, KeyError, pa.ArrowException, sa.exc.SQLAlchemyError, ModuleNotFoundError):
         return True
-    return False
+
+
+def _files(path: Path) -> list[Path] | None:
+    """What an output consists of, and what a killed run left of it; None if it is gone."""
+    if path.is_dir():
+        return sorted(path.rglob("*.parquet"))
+    return [each for each in (path, unfinished_of(path)) if each.exists()] or None
+
+
+def unfinished_of(file: Path) -> Path:
+    """Where an output is written before it appears."""
+    return file.with_name(f".{file.name}.unfinished")
+
+
+def lock_of(parts: Path) -> Path:
+    """The file that a run holds while it works in this folder."""
+    return parts.with_suffix(".lock")
+
+
+def _remove_parts(parts: Path) -> None:
+    """Those of a killed run, with all that it had not finished: after an erasure the next run starts anew anyway."""
+    with held_file(lock_of(parts), "erase", passing=True):
+        shutil.rmtree(parts)
 
 
 def _rewrite(file: Path, erased: Erased) -> None:
@@ -69,19 +103,21 @@ def _rewrite(file: Path, erased: Erased) -> None:
     try:
         if copy(file, unfinished, erased):
             unfinished.replace(file)
+            file.with_name(f".{file.name}.crc").unlink(missing_ok=True)  # Spark's, of the file that was
     finally:
         unfinished.unlink(missing_ok=True)
 
 
 def _without_parquet(file: Path, out: Path, erased: Erased) -> bool:
+    """Row group by row group, as it was written; a snapshot's catalog knows no customers."""
     with pq.ParquetFile(file) as source:
-        ids = source.read([_COLUMN])[_COLUMN].to_pylist()
-        if not any(erased(ids)):
+        if _COLUMN not in source.schema_arrow.names or not any(erased(source.read([_COLUMN])[_COLUMN].to_pylist())):
             return False
         with pq.ParquetWriter(out, source.schema_arrow) as sink:
-            for batch in source.iter_batches(_ROWS):
-                stays = [not gone for gone in erased(batch.column(_COLUMN).to_pylist())]
-                sink.write_batch(batch.filter(pa.array(stays)))
+            for number in range(source.num_row_groups):
+                group = source.read_row_group(number)
+                stays = [not gone for gone in erased(group[_COLUMN].to_pylist())]
+                sink.write_table(group.filter(pa.array(stays, pa.bool_())))
     return True
 
 

@@ -12,10 +12,11 @@ from typing import Any, Final
 
 import pyarrow.parquet as pq
 
-from histories.clock import parse_as_of, to_text
+from histories.clock import asked, to_text
 from histories.erasure import note_output
 from histories.errors import BadInput
 from histories.locks import held, held_file
+from histories.outputs import lock_of
 from histories.settings import Settings
 from histories.store import Store
 from service.clock import Clock, wall
@@ -75,7 +76,7 @@ def score(
         parts = Parts(sink.work(shelf.folder))
         try:
             parts.folder.parent.mkdir(exist_ok=True)
-            with held_file(parts.folder.with_suffix(".lock"), f"score into {sink.name}", passing=True):
+            with held_file(lock_of(parts.folder), f"score into {sink.name}", passing=True):
                 wanted["as_of"] = parts.begin(wanted, say)
                 noted = partial(note_output, store, release=release.id, as_of=wanted["as_of"], began=wall())
                 noted(str(parts.folder.absolute()))  # a killed run leaves persons there
@@ -104,9 +105,9 @@ def champion(store: Store, settings: Settings) -> Release:
 def _wanted(store: Store, settings: Settings, as_of: str | None, since: str | None, k: int) -> dict[str, Any]:
     """What is asked, beside the release and the store's state: all that decides the bytes of the parts."""
     return {
-        "as_of": _present(store, settings) if as_of is None else _instant(as_of, store.zone, "as_of"),
+        "as_of": _present(store, settings) if as_of is None else asked(as_of, store.zone, "as_of"),
         "live": as_of is None,
-        "since": None if since is None else _instant(since, store.zone, "since"),
+        "since": None if since is None else asked(since, store.zone, "since"),
         "k": k,
         "customers of a part": CHUNK,
     }
@@ -116,13 +117,6 @@ def _present(store: Store, settings: Settings) -> int:
     clock = Clock(settings.clock, store.zone)
     span = store.span(clock.due())
     return clock.instant(span[1] if span else None)
-
-
-def _instant(text: str, zone: str, name: str) -> int:
-    try:
-        return parse_as_of(text, zone)
-    except (ValueError, OverflowError):
-        raise BadInput(f"{name} must be a date (2011-09-10) or an ISO 8601 time (2011-09-10T22:59:59Z)") from None
 
 
 def _manifest(out: str, wanted: Mapping[str, Any], parts: Sequence[Path], store: Store, began: float) -> Manifest:

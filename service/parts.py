@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from histories.clock import DAY
+from histories.outputs import STATE
 
-_STATE: Final = "state.json"
 _LIVE_FOR: Final = DAY  # us: an interrupted run as of its present is not worth going on with after a day
 
 Say = Callable[[str], None]
@@ -40,7 +40,7 @@ class Parts:
             say(f"an interrupted run is thrown away, for the {differs} changed: starting anew")
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
-        _write_whole(self.folder / _STATE, lambda unfinished: unfinished.write_text(json.dumps(wanted)))
+        _write_whole(self.folder / STATE, lambda unfinished: unfinished.write_text(json.dumps(wanted)))
         return int(wanted["as_of"])
 
     def path(self, number: int) -> Path:
@@ -60,7 +60,7 @@ class Parts:
 
     def _state(self) -> dict[str, Any] | None:
         try:
-            return dict(json.loads((self.folder / _STATE).read_text()))
+            return dict(json.loads((self.folder / STATE).read_text()))
         except (OSError, ValueError):
             return None
 

@@ -9,19 +9,20 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
-from engines.spark import Shared, histories, lay_out, session, shared, write_day
+from engines.spark import Shared, histories, in_mind, lay_out, reachable, session, shared, write_day
 from features.customers import warm_up
-from histories.clock import parse_as_of, to_text
-from histories.erasure import note_output
+from histories.clock import asked, to_text
+from histories.erasure import masked_rows
 from histories.errors import BadInput
 from histories.history import History
 from histories.settings import Settings
 from histories.snapshot import Shop
 from histories.store import Store
 from service.ask import Moment
-from service.clock import Clock, wall
+from service.clock import Clock
 from service.registry import bring_champion
 from service.release import Release
 from service.scoring import SCHEMA, score_table
@@ -49,30 +50,26 @@ def score(
     as_of: str | None = None,
     since: str | None = None,
     k: int = 10,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Scored:
     """Score everybody, or those of whom something was learned since a date, into OUT/day=YYYY-MM-DD/*.parquet.
 
     The last run of a day stands for it, as with the folders of one machine; Spark shows its files when all are there.
     `history` is the URL of a snapshot; without it one of the store is made. Raises BadInput, or Refused by the trial.
     """
-    began, noted = time.perf_counter(), wall()
+    began = time.perf_counter()
     if not out.endswith("/") or out.startswith(("postgresql", "sqlite")):
         raise BadInput(f"{out}: --engine spark writes folders of Parquet files; name one that ends in /")
-    release = _champion(settings)
+    release, opened = _champion(settings), reachable(store, say) if history else store()
+    masked = tuple(masked_rows(opened, release.name).tolist()) if opened else ()
     warm_up()  # what is compiled here, the executors of this machine need only load
-    with session(settings.spark_master) as spark, histories(spark, store, history) as everybody:
+    with session(settings.spark_master) as spark, histories(spark, opened, history, since) as everybody:
         moment = _moment(everybody.shop, settings, as_of)
         try_on(Release.load(release), everybody.first(_TRIED))
-        files = shared(spark, release)
-        who = everybody if since is None else everybody.learned_since(_instant(since, everybody.shop, "since"))
+        scores = partial(_scores, shared(spark, release), masked, moment, k)
         day = to_text(moment.as_of)[:10]
-        write_day(who.map(partial(_scores, files, moment, k), SCHEMA), out, day)
-        rows = spark.read.parquet(f"{out}day={day}").count()
-    if (
-        history is None and "://" not in out
-    ):  # what was made of a snapshot, perhaps elsewhere, is beyond the store's reach
-        place = str(Path(f"{out}day={day}").absolute())
-        note_output(store(), place, release=release.name, as_of=moment.as_of, began=noted)
+        with in_mind(opened, out, release.name, moment.as_of):
+            rows = write_day(everybody.map(scores, SCHEMA), out, day)
     return Scored(f"{out}day={day}", rows, release.name, moment, time.perf_counter() - began)
 
 
@@ -85,27 +82,22 @@ def _champion(settings: Settings) -> Path:
     return shelf.path(named)
 
 
-def _scores(files: Shared, moment: Moment, k: int, history: History) -> pa.Table:
+def _scores(files: Shared, masked: tuple[int, ...], moment: Moment, k: int, history: History) -> pa.Table:
     """Runs on the executors."""
-    return score_table(history, _release(files), moment, k)
+    return score_table(history, _release(files, masked), moment, k)
 
 
 @cache
-def _release(files: Shared) -> Release:
-    """Loaded once in each Python worker, in which what is shared is one object."""
+def _release(files: Shared, masked: tuple[int, ...]) -> Release:
+    """Loaded once in each Python worker, in which what is shared is one object; without those erased since."""
     with tempfile.TemporaryDirectory() as folder:
         lay_out(files.value, Path(folder))
-        return Release.load(Path(folder))
+        release = Release.load(Path(folder))
+    release.next_purchase.forget(np.array(masked, dtype=np.int32))
+    return release
 
 
 def _moment(shop: Shop, settings: Settings, as_of: str | None) -> Moment:
     if as_of is not None:
-        return Moment(_instant(as_of, shop, "as_of"), live=False)
+        return Moment(asked(as_of, shop.zone, "as_of"), live=False)
     return Moment(Clock(settings.clock, shop.zone).instant(shop.imported[1] if shop.imported else None), live=True)
-
-
-def _instant(text: str, shop: Shop, name: str) -> int:
-    try:
-        return parse_as_of(text, shop.zone)
-    except (ValueError, OverflowError):
-        raise BadInput(f"{name} must be a date (2011-09-10) or an ISO 8601 time (2011-09-10T22:59:59Z)") from None

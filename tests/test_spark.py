@@ -15,12 +15,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pydantic import SecretStr
 
+import regulars as regulars_py
 from engines.features import write_here
-from engines.spark import lay_out, session
+from engines.spark import lay_out, reachable, session
 from features.attributes import AttributeEncoder
 from features.customers import NAMES, customer_features
 from histories.clock import DAY, parse_as_of
+from histories.erasure import note_training
 from histories.errors import BadInput
 from histories.export import write
 from histories.history import History
@@ -30,7 +33,7 @@ from histories.store import Store
 from models.frame import Frame, training_frame
 from service import spark
 from tests.conftest import Trained, with_mlflow
-from tests.web import own_copy
+from tests.web import own_copy, shelf_of
 from training.backtest import until
 from training.spark import training_frame as spark_frame
 from training.tracking import Tracker
@@ -72,6 +75,32 @@ def test_it_writes_folders_of_parquet_only(out: str) -> None:
 def test_shared_files_are_laid_out_again(tmp_path: Path) -> None:
     lay_out({"a.txt": b"1", "b/c.bin": b"\x00"}, tmp_path)
     assert [(tmp_path / "a.txt").read_bytes(), (tmp_path / "b/c.bin").read_bytes()] == [b"1", b"\x00"]
+
+
+def test_a_release_of_the_executors_holds_nothing_of_the_erased(trained: Trained, tmp_path: Path) -> None:
+    release = shelf_of(trained, tmp_path).path(trained.release)
+    files = {str(path.relative_to(release)): path.read_bytes() for path in release.rglob("*") if path.is_file()}
+    whole, masked = (spark._release(Sent(files), rows).next_purchase.evidence.pool for rows in ((), (7,)))
+    sizes = np.diff(whole.start)
+    assert sizes[7] > 0
+    sizes[7] = 0
+    assert np.diff(masked.start).tolist() == sizes.tolist()
+
+
+class Sent:
+    """What Spark's broadcast is to an executor."""
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        self.value = files
+
+
+def test_a_store_out_of_reach_is_said_and_not_made(tmp_path: Path) -> None:
+    settings, said = Settings(store=f"sqlite:///{tmp_path}/none.db"), list[str]()
+    assert reachable(lambda: regulars_py._open_existing(settings), said.append) is None
+    assert said == [
+        f"whom the store has erased since the snapshot is not left out: there is no store {tmp_path}/none.db"
+    ]
+    assert not list(tmp_path.iterdir())
 
 
 class Partitions:
@@ -186,6 +215,34 @@ def test_spark_scores_as_one_machine_does(trained: Trained, tmp_path: Path) -> N
     worst = differences(ours, theirs.sort_by("customer_id"))
     assert {"churn_probability", "expected_spend", "product_scores"} <= set(worst)
     assert max(worst.values()) <= 1e-9, worst
+
+
+@pytest.mark.prove
+def test_spark_leaves_out_the_erased_and_those_without_news(trained: Trained, tmp_path: Path) -> None:
+    """A snapshot from before an erasure, beyond the store's reach as if it were elsewhere; and none at all."""
+    settings = own_copy(trained, tmp_path).model_copy(update={"erasure_key": SecretStr("key")})
+    store, since = Store.open(settings.store, settings), "2025-12-20"
+    write(store, f"{tmp_path}/made")
+    (tmp_path / "made").rename(tmp_path / "snapshot")
+    gone = store.learned_since(parse_as_of(since, store.zone))[0]
+    note_training(store, trained.release, [gone], np.array([7], dtype=np.int32))
+    assert store.erase(gone)
+    asked = ("score", "--since", since, "--as-of", AS_OF)
+    regulars(settings, *asked, "--out", f"{tmp_path}/local.parquet")
+    ours = pq.read_table(tmp_path / "local.parquet")
+    assert 0 < len(ours) < len(store.customer_ids())
+    for name, snapshot in (("from", ["--history", f"{tmp_path}/snapshot"]), ("without", [])):
+        said = regulars(settings, *asked, "--engine", "spark", *snapshot, "--out", f"{tmp_path}/{name}/",
+                        REGULARS_ERASURE_KEY="key")  # fmt: skip
+        assert said.startswith(f"{len(ours):,} customers scored")
+        theirs = pq.read_table(tmp_path / name / f"day={AS_OF}", partitioning=None)
+        assert max(differences(ours, theirs.sort_by("customer_id")).values()) <= 1e-9
+    other = ours["customer_id"][0].as_py()
+    done = store.erase(other)
+    assert done is not None
+    assert {f"{tmp_path}/from", f"{tmp_path}/without"} <= set(done.outputs)
+    said = regulars(settings, *asked[:2], "2030-01-01", *asked[3:], "--engine", "spark", "--out", f"{tmp_path}/nobody/")
+    assert said.startswith("0 customers scored")
 
 
 @pytest.mark.prove

@@ -92,9 +92,9 @@ def outcomes(store: Store, tracker: Tracker, scores: Sequence[str] = ()) -> Outc
 
 
 def _known(store: Store) -> list[str]:
-    """What batch scoring has written and is still there; unfinished runs are not meant."""
+    """What batch scoring has written and is still there; unfinished runs are not meant, nor outputs of other kinds."""
     with store.snapshot() as connection:
-        places = [each.place for each in outputs.known(connection)]
+        places = [each.place for each in outputs.known(connection) if each.release != outputs.NO_RELEASE]
     return [place for place in places if "://" in place or (not place.endswith("parts") and Path(place).exists())]
 
 

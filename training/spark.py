@@ -40,7 +40,7 @@ def train(
 ) -> Training:
     """As training.train does, to the same models. `history` is a snapshot of the store as it is; BadInput otherwise."""
     warm_up()
-    with session(settings.spark_master) as spark, histories(spark, lambda: store, history) as everybody:
+    with session(settings.spark_master) as spark, histories(spark, store, history) as everybody:
         if everybody.shop.digest != store.digest():
             raise BadInput(f"{history} is of another state of the store: make it anew (regulars export)")
         frames = partial(training_frame, everybody, sampled_share(store))
