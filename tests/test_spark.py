@@ -18,6 +18,7 @@ import pytest
 from pydantic import SecretStr
 
 import regulars as regulars_py
+from benchmarks.engines import differences
 from engines.features import write_here
 from engines.spark import lay_out, reachable, session
 from features.attributes import AttributeEncoder
@@ -155,29 +156,6 @@ def same_frames(one: Frame, other: Frame) -> None:
     for ours, theirs in zip(one.base, other.base, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert (one.names, one.window_days) == (other.names, other.window_days)
-
-
-def differences(one: pa.Table, other: pa.Table) -> dict[str, float]:
-    """Largest relative difference of every column of numbers; all else must be equal."""
-    assert (one.column_names, len(one)) == (other.column_names, len(other))
-    worst: dict[str, float] = {}
-    for name in one.column_names:
-        a, b = (_flat(table[name]) for table in (one, other))
-        if pa.types.is_floating(a.type):
-            x, y = (values.to_numpy(zero_copy_only=False).astype(np.float64) for values in (a, b))
-            np.testing.assert_array_equal(np.isnan(x), np.isnan(y), err_msg=name)
-            scale = np.maximum(np.maximum(np.abs(x), np.abs(y)), 1e-300)
-            worst[name] = float(np.nanmax(np.abs(x - y) / scale, initial=0.0))
-        else:
-            assert a.to_pylist() == b.to_pylist(), name
-    return worst
-
-
-def _flat(column: pa.ChunkedArray) -> pa.Array:
-    whole = column.combine_chunks()
-    if not pa.types.is_list(whole.type):
-        return whole
-    return whole.flatten()
 
 
 def regulars(settings: Settings, *arguments: str, **variables: str) -> str:
