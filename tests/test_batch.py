@@ -146,6 +146,11 @@ def test_a_table_is_replaced_at_once(settings: Settings, store: Store, tmp_path:
         changed.as_of[:10]: changed.rows,
     }
     assert [json.loads(text)["digest"] for (text,) in about] == [changed.digest]
+    place = f"{url}#regulars_scores"
+    sizes = {
+        run.as_of.isoformat()[:10]: len(past_scores.read(held, run)) for run, held in past_scores.runs([place]).items()
+    }
+    assert sizes == {as_of[:10]: count for as_of, count, _ in rows}
 
 
 @pytest.mark.prove
@@ -156,9 +161,10 @@ def test_a_table_of_postgresql_takes_them_and_outcomes_read_them(
     for _ in range(2):
         score(store, settings, url, as_of=AS_OF, k=2)
     done = score(store, settings, tmp_path / "scores.csv", as_of=AS_OF, k=2)
-    ((release, as_of),) = found = past_scores.read([f"{url.replace('postgresql', 'postgresql+psycopg')}#scores"])
-    assert (release, f"{as_of:%Y-%m-%d}") == (done.release, AS_OF)
-    (from_table,), (from_csv,) = found.values(), past_scores.read([f"{tmp_path}/scores.csv"]).values()
+    places = [f"{url.replace('postgresql', 'postgresql+psycopg')}#scores", f"{tmp_path}/scores.csv"]
+    ((run, held),) = past_scores.runs(places).items()
+    assert (run.release, f"{run.as_of:%Y-%m-%d}", held) == (done.release, AS_OF, places)
+    from_table, from_csv = (past_scores.read([place], run) for place in places)
     one, other = (
         frame.sort_values("customer_id").astype(object).where(frame.sort_values("customer_id").notna(), None)
         for frame in (from_table, from_csv)

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ import pytest
 import regulars
 from histories.clock import parse_as_of
 from histories.errors import BadInput
+from histories.sample import drawn, hashes
 from histories.settings import Settings
 from histories.store import Store
 from service.batch import score
@@ -25,7 +27,7 @@ from tests.conftest import Trained
 from tests.shops import toy_history
 from training.drift import drifts, reference
 from training.outcomes import judge_scores, outcomes
-from training.past_scores import read
+from training.past_scores import read, runs
 from training.tracking import Tracker
 
 PAST = "2025-10-15"  # the toy shop's data end 77 days later, its horizon is 60 days
@@ -141,12 +143,37 @@ def test_the_command_says_it_draws_it_and_raises_the_alarm(
     assert {file.path for file in tracker.client.list_artifacts(release.run_id, "outcomes")} == {"outcomes/2025-10-15"}
 
 
+def test_a_run_is_read_by_itself_wherever_its_rows_lie(tmp_path: Path) -> None:
+    """Two nights in a folder and one of them again in a file; of two rows of a customer one counts."""
+    usual = dict.fromkeys(("low", "high", "expected_orders", "churn_probability", "expected_spend"), 0.5)
+    usual |= {"segment": "lost", "source": "model", "products_source": "model", "release": "r", "products": ["x"]}
+    for day, ids in {1: ["a", "b", "c"], 2: ["b"]}.items():
+        at = {"as_of": datetime(2024, 3, day, tzinfo=UTC)}
+        table = pa.Table.from_pylist([usual | at | {"customer_id": name} for name in ids])
+        (tmp_path / f"scores/day={day}").mkdir(parents=True)
+        pq.write_table(table, tmp_path / f"scores/day={day}/part.parquet")
+    (tmp_path / "scores/_parts").mkdir()
+    pq.write_table(table, tmp_path / "again.parquet")
+    places = [f"{tmp_path}/scores", f"{tmp_path}/again.parquet"]
+    found = runs(places)
+    assert [(run.as_of.day, held) for run, held in found.items()] == [(1, places[:1]), (2, places)]
+    first, second = found
+    assert read(found[first], first)["customer_id"].tolist() == ["a", "b", "c"]
+    assert read(found[second], second)["customer_id"].tolist() == ["b"]
+    assert [list(each) for each in read(found[second], second)["products"]] == [["x"]]
+    kept = drawn(hashes(["a", "b", "c"]), 0.5, 2).tolist()
+    some = read(found[first], first, 0.5, 2)["customer_id"].tolist()
+    assert some == [name for name, keep in zip("abc", kept, strict=True) if keep]
+    (tmp_path / "empty").mkdir()
+    assert runs([f"{tmp_path}/empty"]) == {}
+
+
 def test_what_are_no_scores_is_said(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"none.parquet cannot be read"):
-        read([f"{tmp_path}/none.parquet"])
+        runs([f"{tmp_path}/none.parquet"])
     pq.write_table(pa.table({"customer_id": ["a"]}), tmp_path / "orders.parquet")
     with pytest.raises(BadInput, match="the column release is missing"):
-        read([f"{tmp_path}/orders.parquet"])
+        runs([f"{tmp_path}/orders.parquet"])
     (tmp_path / "notes.json").write_text(json.dumps({}))
     with pytest.raises(BadInput):
-        read([f"{tmp_path}/notes.json"])
+        runs([f"{tmp_path}/notes.json"])

@@ -78,12 +78,12 @@ def outcomes(store: Store, tracker: Tracker, scores: Sequence[str] = ()) -> Outc
     """
     span = store.span()
     champion = tracker.champion()
-    found = past_scores.read(scores or _known(store))
+    found = past_scores.runs(scores or _known(store))
     if span is None or not (found or champion):
         raise BadInput("there are no scores and no champion: regulars train, promote, score; or name --scores FILE")
     share = MOST_CUSTOMERS / max(store.counts("customers")["customers"], 1)
     history = store.sample(share, purpose="prediction", seed=SEED)
-    judged, waiting = _judge_all(found, history, span[1], tracker)
+    judged, waiting = _judge_all(found, share, history, span[1], tracker)
     drifts: list[Drift] = []
     if champion:
         drifts, silent = _drifts(tracker, champion, history, span[1])
@@ -99,11 +99,12 @@ def _known(store: Store) -> list[str]:
 
 
 def _judge_all(
-    found: Mapping[tuple[str, pd.Timestamp], pd.DataFrame], history: History, newest: int, tracker: Tracker
+    found: Mapping[past_scores.Run, list[str]], share: float, history: History, newest: int, tracker: Tracker
 ) -> tuple[list[Judged], list[str]]:
     judged, waiting = [], []
-    for (name, at), table in found.items():
-        release, as_of = tracker.release(name), to_instant(at.to_pydatetime())
+    for run, places in found.items():
+        name, as_of = run.release, to_instant(run.as_of.to_pydatetime())
+        release = tracker.release(name)
         what = f"scores of {to_text(as_of)} by release {name}"
         if release is None:
             waiting.append(f"{what}: this release is not in the registry")
@@ -113,7 +114,7 @@ def _judge_all(
         if left > 0:
             waiting.append(f"{what}: {left} of {days} days are still to come in the data")
             continue
-        judged.append(judge_scores(history, table, name, as_of, days))
+        judged.append(judge_scores(history, past_scores.read(places, run, share, SEED), name, as_of, days))
     return judged, waiting
 
 
