@@ -24,6 +24,7 @@ from histories.erasure import Erasure
 from histories.errors import BadInput
 from histories.history import Catalog, History
 from histories.incoming import Added
+from histories.patience import be_patient, quick
 from histories.sample import drawn, hashes
 from histories.seal import Seal
 from histories.selection import joined
@@ -89,15 +90,18 @@ class Store:
         self.engine.dispose()
 
     def be_quick(self, *, read_seconds: float, write_seconds: float) -> None:
-        """For a service: how long to wait for a lock on an SQLite file, where a command waits half a minute.
+        """For a service: how long to wait for a lock, where a command waits half a minute, or for a silent server.
 
-        A file that is gone is not made anew, empty.
+        An SQLite file that is gone is not made anew, empty.
         """
+        self._read_seconds = read_seconds
         if self.engine.dialect.name == "sqlite":
-            self._read_seconds = read_seconds
             sa.event.listen(self.engine, "connect", lambda raw, _: wait_at_most(raw, write_seconds))
             never_create(self.engine)
-            self.reopen()
+        else:
+            self.engine.update_execution_options(lock_seconds=write_seconds)
+            be_patient(self.engine, read_seconds)
+        self.reopen()
 
     def reopen(self) -> None:
         """Forgets all that is remembered: another file took the store's place."""
@@ -371,7 +375,7 @@ class Store:
         if raw is None:
             raw = self._local.raw = self.engine.raw_connection()
             if self._read_seconds is not None:
-                wait_at_most(raw, self._read_seconds)
+                (wait_at_most if self.engine.dialect.name == "sqlite" else quick)(raw, self._read_seconds)
         try:
             cursor = raw.cursor()
             cursor.execute("BEGIN" if self.engine.dialect.name == "sqlite" else ONE_STATE)

@@ -150,7 +150,7 @@ _PRAGMAS = (
 )
 ONE_STATE = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"  # of the store, seen by all reads of a transaction
 _WRITERS = 7_237_085_911  # the advisory lock of PostgreSQL that writers take in turn
-_ONE_WRITER = (f"SET LOCAL lock_timeout = '{BUSY_SECONDS}s'", f"SELECT pg_advisory_xact_lock({_WRITERS})")
+_ONE_WRITER = ("SET LOCAL lock_timeout = {:.0f}", f"SELECT pg_advisory_xact_lock({_WRITERS})")
 _APPEND_ONLY = {
     "sqlite": [
         f"""CREATE TRIGGER IF NOT EXISTS audit_{verb} BEFORE {verb} ON audit
@@ -247,9 +247,10 @@ def _tune_postgresql(engine: Engine) -> None:
     @sa.event.listens_for(engine, "begin")
     def _begin(connection):  # type: ignore[no-untyped-def]
         """Writers in turn: codes, keys and versions are counted up from what is there. A reader sees one state."""
-        write = connection.get_execution_options().get("write")
-        for statement in _ONE_WRITER if write else (ONE_STATE,):
-            connection.exec_driver_sql(statement)
+        options = connection.get_execution_options()
+        milliseconds = 1000 * options.get("lock_seconds", BUSY_SECONDS)
+        for statement in _ONE_WRITER if options.get("write") else (ONE_STATE,):
+            connection.exec_driver_sql(statement.format(milliseconds))
 
 
 def never_create(engine: Engine) -> None:

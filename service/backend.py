@@ -72,7 +72,6 @@ class Backend:
 
     async def add(self, body: s.EventsRequest) -> s.Added:
         """All or nothing; durable when it returns. Future is what lies ahead of the service's clock."""
-        self.present.refresh()
         added = await self._write(lambda: self._add(body))
         for outcome in ("accepted", "duplicate", "future"):
             self.metrics.lines(outcome, getattr(added, outcome))
@@ -116,11 +115,12 @@ class Backend:
 
     async def _write(self, work: Callable[[], T]) -> T:
         """Off the event loop: a commit waits for the disk."""
+        self.present.refresh()
         return await asyncio.get_running_loop().run_in_executor(self._writer, self._kept, work)
 
     def _kept(self, work: Callable[[], T]) -> T:
         """What is written to a file that has been removed is not kept: it must not be acknowledged."""
-        self.present.check_file()
+        self.present.check()
         done = work()
         self.present.check_file()
         return done

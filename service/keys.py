@@ -117,7 +117,7 @@ class KeyRing:
         if self._keys is None or now - self._read_at >= older_than:
             self._read_at = now
             try:
-                self._keys = {key.id: key for key in _read(self._engine)}
+                self._keys = {key.id: key for key in _read(self._engine.execution_options(quick=True))}
             except sa.exc.SQLAlchemyError:
                 if self._keys is None:
                     raise

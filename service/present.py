@@ -124,8 +124,14 @@ class Present:
     def rates(self) -> Rates:
         return Rates(self._store.currency, self._store.settings.rates)
 
+    def check(self) -> None:
+        """To be called before a write: raises StoreGone while the store cannot be read, so that nobody waits for it."""
+        if self.stale:
+            raise StoreGone
+        self.check_file()
+
     def check_file(self) -> None:
-        """To be called before and after a write: raises StoreGone where it would be, or was, in vain."""
+        """To be called after a write: raises StoreGone where it was in vain."""
         self._file.check()
 
     def forget(self, customer: str) -> None:
@@ -170,7 +176,7 @@ class Present:
 
 
 class StoreGone(sa.exc.SQLAlchemyError):
-    """The store's file is not where it was."""
+    """The store's file is not where it was, or its server does not answer."""
 
 
 class _File:

@@ -14,7 +14,7 @@ from typing import Final
 
 from histories.clock import to_text
 from service.clock import wall
-from service.errors import Problem
+from service.errors import Problem, of_database
 from service.metrics import Metrics
 from service.release import Refused, Release
 from service.schemas import Refusal
@@ -83,7 +83,10 @@ class Releases:
             loaded = Release.load(self.shelf.path(release))
             self._attempt(loaded)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the old one stays
-            self._refuse(release, error)
+            if of_database(error):  # the store's failure says nothing of the release: it is tried again
+                _log.error(json.dumps({"event": "trial_failed", "error": type(error).__name__}))
+            else:
+                self._refuse(release, error)
             return False
         _settle(first=self.current is None)
         self.current, self.since = loaded, wall()

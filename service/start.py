@@ -32,7 +32,7 @@ _QUIET: Final = {
 
 # After so long a thread that computes (a release being loaded) lets the requests have their turn; 5 ms by default.
 _SWITCH_SECONDS: Final = 0.0005
-_READ_SECONDS: Final = 0.05  # that a prediction waits for a lock on the store
+_READ_SHARE: Final = 0.5  # of the deadline, that a prediction waits for a store that is locked or silent
 _WRITE_SECONDS: Final = 2.0
 
 
@@ -40,7 +40,8 @@ def open_backend(settings: Settings, *, loopback: bool) -> Backend:
     """A worker's backend, following the registry. Raises BadInput when the store cannot be opened."""
     store = Store.open(settings.store, settings)
     sys.setswitchinterval(_SWITCH_SECONDS)
-    store.be_quick(read_seconds=_READ_SECONDS, write_seconds=_WRITE_SECONDS)
+    read_seconds = _READ_SHARE * settings.deadline_ms / 1000
+    store.be_quick(read_seconds=read_seconds, write_seconds=_WRITE_SECONDS)
     releases = Releases(Shelf.of(settings), Metrics(), trial(store, settings.answer_budget_ms / 1000))
     backend = Backend(settings, store, releases, loopback=loopback)
     if loopback and not keys.every(store):

@@ -6,14 +6,17 @@ import getpass
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+
+from tests.servers import children
 
 
 @contextmanager
@@ -54,6 +57,29 @@ def create_schema(server: str, name: str) -> str:
     with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
         connection.execute(f"CREATE SCHEMA {name}")
     return f"{server}/postgres?options=-csearch_path%3D{name}"
+
+
+@contextmanager
+def stopped(server: str) -> Iterator[None]:
+    """All processes of the server stand still, with their sockets open."""
+    import psycopg
+
+    with psycopg.connect(f"{server}/postgres") as connection:
+        (file,) = connection.execute("SELECT pg_read_file('postmaster.pid')").fetchone() or ("",)
+    main = int(file.split()[0])
+    os.kill(main, signal.SIGSTOP)  # first, so that it starts no more
+    pids = [main, *children(main)]
+    try:
+        _tell(pids, signal.SIGSTOP)
+        yield
+    finally:
+        _tell(pids, signal.SIGCONT)
+
+
+def _tell(pids: Iterable[int], what: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, what)
 
 
 def free_port() -> int:

@@ -279,7 +279,7 @@ def test_an_order_is_seen_by_every_worker_and_no_kill_loses_one(trained: Trained
         acknowledged = _posted_among_kills(server)
         server.kill()
     with closing(Store.open(settings.store, settings)) as store:
-        kept = _lines_kept(store)
+        kept = lines_kept(store)
         assert acknowledged <= kept
     with served(settings, tmp_path) as server:
         for begin in range(0, _LINES, 1000):
@@ -287,13 +287,13 @@ def test_an_order_is_seen_by_every_worker_and_no_kill_loses_one(trained: Trained
             assert answer["accepted"] + answer["duplicate"] == 1000
         _drained(server, settings)
     with closing(Store.open(settings.store, settings)) as store:
-        assert len(_lines_kept(store)) == _LINES
+        assert len(lines_kept(store)) == _LINES
 
 
 _LINES = 100_000
 
 
-def _lines_kept(store: Store) -> set[str]:
+def lines_kept(store: Store) -> set[str]:
     """Ids of the lines in the store, which holds their hashes."""
     names = [f"line-{number}" for number in range(_LINES)]
     nothing = np.zeros(_LINES)
