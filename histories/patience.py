@@ -32,12 +32,12 @@ def be_patient(engine: Engine, read_seconds: float) -> None:
     class Patient(Plain[Any]):
         most: float | None = None  # seconds of silence
 
-        def wait(self, waited: Any, *arguments: Any, **options: Any) -> Any:
+        def wait(self, gen: Any, *arguments: Any, **options: Any) -> Any:
             most = self.most or (_SILENT_SECONDS if _in_event_loop() else None)
             if most is None:
-                return super().wait(waited, *arguments, **options)
+                return super().wait(gen, *arguments, **options)
             try:
-                return super().wait(_bounded(waited, most), min(most / 4, 0.1))
+                return super().wait(_bounded(gen, most), min(most / 4, 0.1))
             except TimeoutError:
                 self.close()
                 raise OperationalError("the database has said nothing for too long") from None

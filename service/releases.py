@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import math
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ from histories.clock import to_text
 from service.clock import wall
 from service.errors import Problem, of_database
 from service.metrics import Metrics
+from service.probation import Probation
 from service.release import Refused, Release
 from service.schemas import Refusal
 from service.shelf import Shelf
@@ -30,13 +32,21 @@ _log = logging.getLogger("regulars")
 class Releases:
     """Follows the shelf. A swap replaces one reference: requests under way end with the release they began with."""
 
-    def __init__(self, shelf: Shelf, metrics: Metrics, attempt: Callable[[Release], None]) -> None:
-        """`attempt` tries a release on real customers before it is served; raises Refused."""
+    def __init__(
+        self, shelf: Shelf, metrics: Metrics, attempt: Callable[[Release], None], budget: float = math.inf
+    ) -> None:
+        """`attempt` tries a release on real customers before it is served; raises Refused.
+
+        `budget`: seconds of computing that an answer may take, in the median of a release's first answers.
+        """
         self.shelf = shelf
         self.metrics = metrics
         self.current: Release | None = None
         self.since: int | None = None
         self._attempt = attempt
+        self._budget = budget
+        self._probation: Probation | None = None
+        self._too_slow: Release | None = None  # left a moment ago, and not yet reported
         self._stop = threading.Event()
         self._registry: subprocess.Popen[bytes] | None = None
 
@@ -89,14 +99,26 @@ class Releases:
                 self._refuse(release, error)
             return False
         _settle(first=self.current is None)
-        self.current, self.since = loaded, wall()
-        self.shelf.served(release)
-        self.metrics.served(release)
-        _log.info(json.dumps({"event": "release_served", "release": release}))
+        self._probation = None if self.current is None else Probation(self.current, self._budget)
+        self._serve(loaded)
+        self._tell_served(release)
         return True
+
+    def took(self, release: Release, seconds: float) -> None:
+        """An answer took so long to compute. A release that turns out slow is left at once for the one before."""
+        probation = self._probation
+        if probation is None or release is not self.current:
+            return
+        probation.note(seconds)
+        if probation.failed:
+            self._too_slow = release
+            self._serve(probation.before)
+        if probation.failed or probation.over:
+            self._probation = None
 
     def look(self) -> None:
         """Take the release that the registry names, unless it is the one in service."""
+        self._report_slow()
         named = self.shelf.said()["release"]
         if named is None or (self.current is not None and self.current.id == named):
             return
@@ -104,6 +126,23 @@ class Releases:
             last = self.shelf.last_served()
             if last is not None and last != named:
                 self.take(last)
+
+    def _serve(self, release: Release) -> None:
+        self.current, self.since = release, wall()
+
+    def _tell_served(self, release: str) -> None:
+        self.shelf.served(release)
+        self.metrics.served(release)
+        _log.info(json.dumps({"event": "release_served", "release": release}))
+
+    def _report_slow(self) -> None:
+        """Beside the requests, since it writes files: so that it is not tried again, here or after a restart."""
+        slow, current = self._too_slow, self.current
+        if slow is not None and current is not None:
+            allowed = f"more than the {self._budget * 1e3:.0f} ms allowed"
+            self._refuse(slow.id, Refused(f"it was slow in service: most answers took {allowed}"))
+            self._tell_served(current.id)
+            self._too_slow = None
 
     def _refuse(self, release: str, error: Exception) -> None:
         reason = str(error) if isinstance(error, Refused) else f"it failed its trial: {type(error).__name__}"

@@ -42,7 +42,8 @@ def open_backend(settings: Settings, *, loopback: bool) -> Backend:
     sys.setswitchinterval(_SWITCH_SECONDS)
     read_seconds = _READ_SHARE * settings.deadline_ms / 1000
     store.be_quick(read_seconds=read_seconds, write_seconds=_WRITE_SECONDS)
-    releases = Releases(Shelf.of(settings), Metrics(), trial(store, settings.answer_budget_ms / 1000))
+    budget = settings.answer_budget_ms / 1000
+    releases = Releases(Shelf.of(settings), Metrics(), trial(store, budget), budget)
     backend = Backend(settings, store, releases, loopback=loopback)
     if loopback and not keys.every(store):
         _log.warning(json.dumps({"event": "no_keys", "note": "open to this host: make a key with regulars keys add"}))

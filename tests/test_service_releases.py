@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 
@@ -98,6 +99,47 @@ def test_a_release_that_is_too_slow_is_refused(trained: Trained, shelf: Shelf) -
         with pytest.raises(Refused, match=r"takes \d+ ms, more than the 0 ms allowed"):
             trial(store, budget=1e-9)(Release.load(shelf.path(trained.release)))
         trial(store, budget=60.0)(Release.load(shelf.path(trained.release)))
+
+
+def test_a_release_that_is_slow_in_service_is_left_for_the_one_before(trained: Trained, shelf: Shelf) -> None:
+    with web_of(trained.settings, shelf) as web:
+        releases = web.backend.releases
+        releases._budget = 1e-9
+        bad = another(shelf, "2026-01-05-slowly", trained.release)
+        releases.look()
+        served = [web.post("/v1/segment", {"customer_id": f"c{n}"}).json()["release"] for n in range(120)]
+        assert served == [bad] * 101 + [trained.release] * 19
+        releases.look()
+        told = web.get("/v1/models").json()
+        assert (told["release"], told["last_refusal"]["release"]) == (trained.release, bad)
+        assert "slow in service" in told["last_refusal"]["reason"]
+    with web_of(trained.settings, shelf) as restarted:
+        assert restarted.get("/v1/models").json()["release"] == trained.release
+
+
+def test_a_release_that_is_quick_in_service_stays(trained: Trained, shelf: Shelf) -> None:
+    with web_of(trained.settings, shelf) as web:
+        releases = web.backend.releases
+        good = another(shelf, "2026-01-06-quickly", trained.release)
+        releases.look()
+        for _ in range(200):
+            assert releases.current is not None
+            releases.took(releases.current, 0.001)
+        assert releases._probation is None  # the one before is no longer held
+        assert web.get("/v1/models").json()["release"] == good
+
+
+def test_a_store_that_fails_during_a_trial_is_no_fault_of_the_release(trained: Trained, shelf: Shelf) -> None:
+    def attempt(release: Release) -> None:
+        raise sqlite3.OperationalError("database is locked")
+
+    releases = Releases(shelf, Metrics(), attempt)
+    releases.look()
+    assert releases.current is None
+    assert releases.refusal is None
+    releases._attempt = lambda release: None
+    releases.look()
+    assert releases.current is not None
 
 
 def test_the_last_good_release_serves_when_the_named_one_is_bad(trained: Trained, shelf: Shelf) -> None:
