@@ -44,6 +44,10 @@ class Backend:
         self._telemetry = Telemetry.of(settings)
         self._writer = ThreadPoolExecutor(1, "writer")  # a store takes one write at a time anyway
 
+    @property
+    def ready(self) -> bool:
+        return self.releases.current is not None and self.present.warm
+
     def close(self) -> None:
         """Let what was begun end."""
         self.releases.close()

@@ -57,11 +57,11 @@ def segment_part(name: str | None, source: str = "model", fallback: str | None =
 
 def prior(name: str, release: Release, as_of: int) -> Part:
     """What training says of a newcomer."""
-    if name == "churn":
-        return churn_part(float(release.churn.fallback(as_of)), release, "fallback", "prior")
     if name == "segment":
         return segment_part(release.segments.fallback(), "fallback", "prior")
-    value = release.customer_value.fallback(as_of)
+    churn, value = release.newcomer(as_of)
+    if name == "churn":
+        return churn_part(churn, release, "fallback", "prior")
     numbers = [float(number) for number in (value.mean, value.median, value.low, value.high, value.orders)]
     return value_part(numbers, release, "fallback", "prior")
 

@@ -38,6 +38,7 @@ _LOOK_SECONDS: Final = 5.0  # lines dated ahead fall due without a write
 _RETRY_SECONDS: Final = 0.5  # between two attempts to reach a store that failed
 _FILE_SECONDS: Final = 0.2  # between two looks at the store's file
 _COVERAGE_SECONDS: Final = 60.0  # between two scans of all lines
+_FIRST_SCAN_SECONDS: Final = 5.0  # that a request waits for the first, before the worker is ready
 
 _log = logging.getLogger("regulars")
 Known = tuple[History, dict[str, bool]]  # a customer's history and consent
@@ -61,6 +62,11 @@ class Present:
         self._strangers = dict.fromkeys(PURPOSES, store.settings.consent)
         self._file = _File(store.settings.store)
         self._customers: OrderedDict[str, tuple[int, Known]] = OrderedDict()
+
+    @property
+    def warm(self) -> bool:
+        """Whether no request has to wait for a scan of all lines."""
+        return self._coverage.known
 
     def refresh(self) -> None:
         """To be called at the start of every answer: what was committed before, by any process, is seen in it."""
@@ -90,11 +96,7 @@ class Present:
         """Instant of the newest line, or of the newest by `as_of` (to the hour); None without any."""
         if as_of is None or self._newest is None or as_of >= self._newest:
             return self._newest
-        try:
-            return self._coverage.newest(as_of)
-        except Exception as error:  # noqa: BLE001 - drivers have no error in common; _failed tells
-            self._failed(error)
-            return None
+        return self._coverage.newest(as_of)
 
     def customer(self, customer: str) -> Known:
         """A customer's history and consent; an empty history for an unknown one."""
@@ -215,19 +217,26 @@ class _Coverage:
     """The newest line of every hour: what an answer as of the past could have known."""
 
     def __init__(self, store: Store) -> None:
+        """Reading all lines takes a second or more: it begins with the worker, beside the loading of a release."""
         self._store = store
         self._newest: NDArray[np.int64] = np.empty(0, dtype=np.int64)
-        self._scanned_at = -_COVERAGE_SECONDS
-        self._scanning = False
+        self._known = threading.Event()  # a scan has ended
+        self._begin()
 
     def newest(self, as_of: int) -> int | None:
-        """Reading all lines takes a second: it is done beside the answers, but for the first time."""
         if not self._scanning and time.monotonic() - self._scanned_at >= _COVERAGE_SECONDS:
-            self._scanning = True
-            first = threading.Thread(target=self._scan, name="coverage", daemon=True)
-            first.start() if len(self._newest) else self._scan()
+            self._begin()
+        self._known.wait(_FIRST_SCAN_SECONDS)
         by = int(np.searchsorted(self._newest, as_of, side="right"))
         return int(self._newest[by - 1]) if by else None
+
+    @property
+    def known(self) -> bool:
+        return self._known.is_set()
+
+    def _begin(self) -> None:
+        self._scanning = True
+        threading.Thread(target=self._scan, name="coverage", daemon=True).start()
 
     def _scan(self) -> None:
         text = f"SELECT MAX(occurred_at) FROM lines GROUP BY occurred_at / {HOUR}"
@@ -235,5 +244,9 @@ class _Coverage:
             with self._store.engine.connect() as connection:
                 found = connection.exec_driver_sql(text).scalars().all()
             self._newest = np.sort(np.array(found, dtype=np.int64))
+        except Exception as error:
+            if not of_database(error):
+                raise
         finally:
             self._scanned_at, self._scanning = time.monotonic(), False
+            self._known.set()

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from features.attributes import AttributeEncoder
 from features.customers import NAMES
+from histories.clock import DAY
 from models.churn import Churn
-from models.customer_value import CustomerValue
+from models.customer_value import CustomerValue, Value
 from models.next_purchase import NextPurchase
 from models.segments import Segments
 from service.shelf import read_json
@@ -25,6 +26,7 @@ KINDS: Final[Mapping[str, Any]] = {
     "next_purchase": NextPurchase,
     "segments": Segments,
 }
+_DAYS_REMEMBERED: Final = 100  # any day may be asked about
 
 
 class Refused(Exception):
@@ -68,6 +70,20 @@ class Release:
     def row_names(self) -> tuple[str, ...]:
         """Names of the columns that models.frame.rows makes for this release."""
         return (*NAMES, *self.encoder.names)
+
+    def newcomer(self, as_of: int) -> tuple[float, Value]:
+        """Churn and value of somebody new; the same all day (UTC), so that each is computed once a day."""
+        day = as_of - as_of % DAY
+        known = self._newcomers.get(day)
+        if known is None:
+            if len(self._newcomers) >= _DAYS_REMEMBERED:
+                self._newcomers.clear()
+            known = self._newcomers[day] = (float(self.churn.fallback(day)), self.customer_value.fallback(day))
+        return known
+
+    @cached_property
+    def _newcomers(self) -> dict[int, tuple[float, Value]]:
+        return {}
 
     def check(self) -> None:
         """Raises Refused when a model wants a feature that is not made any more."""

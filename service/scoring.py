@@ -92,9 +92,9 @@ def _by_models(X: NDArray[np.float32], release: Release, as_of: int) -> dict[str
 
 
 def _prior(release: Release, as_of: int) -> dict[str, Any]:
-    value = release.customer_value.fallback(as_of)
+    churn, value = release.newcomer(as_of)
     return {
-        "churn_probability": float(release.churn.fallback(as_of)),
+        "churn_probability": churn,
         **{name: float(getattr(value, part)) for name, part in _VALUE.items()},
         "segment": release.segments.names.index(release.segments.fallback()),
     }

@@ -70,7 +70,7 @@ class Regulars:
         self.backend.close()
 
     def __is_ready__(self) -> bool:
-        return self.backend.releases.current is not None
+        return self.backend.ready
 
     @bentoml.api(input_spec=s.PredictRequest)
     async def predict(self, ctx: bentoml.Context, **body: Any) -> s.Prediction:

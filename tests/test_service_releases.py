@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from histories.clock import DAY
 from service.batch import champion
 from service.metrics import Metrics
+from service.present import _Coverage
 from service.registry import bring_champion
 from service.release import Refused, Release
 from service.releases import Releases
@@ -75,6 +78,28 @@ def test_a_release_that_cannot_be_fed_is_refused_once(
     with web_of(trained.settings, shelf) as restarted:
         told = restarted.get("/v1/models").json()
         assert (told["release"], told["last_refusal"]["release"]) == (trained.release, bad)
+
+
+def test_what_is_said_of_a_newcomer_is_computed_once_a_day(trained: Trained, shelf: Shelf) -> None:
+    release = Release.load(shelf.path(trained.release))
+    morning = 20_000 * DAY
+    said = release.newcomer(morning)
+    assert release.newcomer(morning + DAY - 1) is said
+    assert said[0] == pytest.approx(release.churn.fallback(morning + DAY // 2), abs=0.005)
+    assert release.newcomer(morning + DAY) is not said
+
+
+def test_a_worker_is_ready_once_all_lines_were_read(
+    trained: Trained, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = threading.Event()
+    scan = _Coverage._scan
+    monkeypatch.setattr(_Coverage, "_scan", lambda coverage: go.wait(60) and scan(coverage))
+    with web_of(trained.settings, shelf) as web:
+        assert not web.backend.ready
+        go.set()
+        assert web.post("/v1/churn", {"customer_id": "1", "as_of": "2025-06-30"}).json()["data_as_of"] is not None
+        assert web.backend.ready
 
 
 def test_a_damaged_release_is_refused(trained: Trained, shelf: Shelf) -> None:
