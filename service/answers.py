@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from typing import Any, Final
 
 from pydantic_core import to_json
@@ -14,6 +13,7 @@ from service import schemas as s
 from service.ask import PARTS, Ask, Moment
 from service.clock import Clock
 from service.errors import bad_input
+from service.memory import Memory, Remembered, made_from
 from service.metrics import Metrics
 from service.pace import Pace, Stopwatch
 from service.predictor import Parts, answer, unread
@@ -23,7 +23,6 @@ from service.release import Release
 from service.releases import Releases
 from service.wire import Call
 
-_MOST_REMEMBERED: Final = 20_000  # answers
 _LATEST_YEAR: Final = 2100
 _ALL_ALLOWED: Final = {"prediction": True, "recommendation": True, "training": True}
 
@@ -50,17 +49,16 @@ class Answers:
         self._present.mask(release)
         ask = Ask(parts, body.k, body.explain, body.basket, body.exclude, body.in_stock_only, body.repeat, body.upsell)
         about = (body.customer_id, body.as_of, ask) if body.customer_id is not None else None
-        validity = (self._present.edition, release.id, local_day(moment.as_of, self._present.zone))
-        known = self._memory.get(about, validity)
-        if known is not None and not self._present.stale:
-            return known
+        known = self._memory.get(about, self._circumstances(release))
+        if known is not None and self._holds(known, body, moment):
+            return known.answer
         began = time.thread_time()  # what other processes take of the machine does not count
         written = to_json(self._envelope(body, release, moment, ask, watch), inf_nan_mode="null")
         watch.lap("write")
         if not (ask.explain or watch.hurried):
             self._releases.took(release, time.thread_time() - began)
         if about is not None and not watch.hurried and not self._present.stale:
-            self._memory.put(about, validity, written)
+            self._memory.put(about, Remembered(written, self._present.edition, self._made_from(body, moment)))
         return written
 
     async def many(self, body: s.PredictManyRequest, queue: Queue) -> bytes:
@@ -78,6 +76,26 @@ class Answers:
     def forget(self) -> None:
         """All answers: somebody was erased, or took back consent."""
         self._memory.clear()
+
+    def _circumstances(self, release: Release) -> tuple[object, ...]:
+        """What must be the same for any answer to hold: under a clock that stands still, to the instant."""
+        now = self._clock.instant(self._present.newest())
+        day = local_day(now, self._present.zone) if self._clock.setting == "now" else now
+        return self._present.shared_edition, release.id, day
+
+    def _holds(self, known: Remembered, body: s.PredictRequest, moment: Moment) -> bool:
+        """Whether nothing has been written since, or nothing about this customer."""
+        if known.edition != self._present.edition and not self._present.stale:
+            if known.made_from is None or known.made_from != self._made_from(body, moment):
+                return False
+            known.edition = self._present.edition
+        return not self._present.stale
+
+    def _made_from(self, body: s.PredictRequest, moment: Moment) -> int | None:
+        """None as of the past: what others did changes data_as_of, and the answer does not say when it was made."""
+        if body.customer_id is None or not moment.live:
+            return None
+        return made_from(*self._present.customer(body.customer_id), moment.as_of)
 
     def _watch(self, call: Call | None) -> Stopwatch:
         return Stopwatch(self._metrics, self._pace, call, self._deadline)
@@ -127,28 +145,6 @@ class Answers:
         except ValueError as error:
             raise bad_input(str(error), "as_of") from None
         raise bad_input(f"must lie between 1970 and {_LATEST_YEAR}", "as_of")
-
-
-class Memory:
-    """The newest answers, as long as the histories, the release and the day are those they were made from."""
-
-    def __init__(self) -> None:
-        self._answers: OrderedDict[object, bytes] = OrderedDict()
-        self._validity: object = None
-
-    def get(self, about: object, validity: object) -> bytes | None:
-        if validity != self._validity:
-            self._answers.clear()
-            self._validity = validity
-        return self._answers.get(about)
-
-    def put(self, about: object, validity: object, answer: bytes) -> None:
-        self._answers[about] = answer
-        if len(self._answers) > _MOST_REMEMBERED:
-            self._answers.popitem(last=False)
-
-    def clear(self) -> None:
-        self._answers.clear()
 
 
 def _check_whom(body: s.PredictRequest) -> None:

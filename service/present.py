@@ -49,6 +49,7 @@ class Present:
         self.zone = store.zone
         self.stale = False  # what is known may be old: the store could not be read
         self.edition = 0  # grows whenever what is known may have changed
+        self.shared_edition = 0  # grows whenever what concerns every answer may have: products, erasures, the zone
         self._store = store
         self._clock = clock
         self._metrics = metrics
@@ -150,8 +151,10 @@ class Present:
         span = self._store.span(self._clock.due())
         newest = span[1] if span else None
         if version != self._version:
-            self.zone, self._catalog = self._store.zone, self._store.catalog()
-            self._erasures = self._store.erasures()
+            shared = self._store.zone, self._store.catalog(), self._store.erasures()
+            if shared[0] != self.zone or shared[1] is not self._catalog or shared[2] != self._erasures:
+                self.shared_edition += 1
+            self.zone, self._catalog, self._erasures = shared
         if version != self._version or newest != self._newest:
             self.edition += 1
         self._newest, self._version, self._read_at = newest, version, now
