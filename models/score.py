@@ -15,6 +15,7 @@ from models.basis import Basis
 from models.boosting import MIN_ROWS, Boosted
 from models.btyd import Base
 from models.frame import Frame
+from models.season import returning
 
 Floats = NDArray[np.float64]
 _BELIEF, _DOUBT = 0.75, 0.25  # the weight of the trees before a backtest, and the standard deviation of that
@@ -46,7 +47,7 @@ class Score:
     trees: Boosted
     weight: float
     slope: float
-    level: float  # keeps the sum over all customers at what start says: trees tell customers apart, not seasons
+    level: float  # keeps the sum over all customers at what start and the season say: trees tell customers apart
     # Raw scores of the rows at the last labelled cut-off by a fit that knew nothing after it; not saved.
     held: Floats | None = field(default=None, repr=False, compare=False)
 
@@ -60,7 +61,8 @@ class Score:
         start = target.start(base)
         slope = 1 - weight * (1 - target.offset) if trees.booster else 1.0
         level = _kept(target.objective, start, slope * start + weight * trees.raw(inputs))
-        return cls(trees, weight, slope, level + _lasting(frame, target, frame.labelled, frame.base), held)
+        level += _foreseen(frame, target, frame.labelled, frame.base, int(frame.as_of[-1]))
+        return cls(trees, weight, slope, level, held)
 
     def raw(self, inputs: NDArray[np.float32], start: Floats) -> Floats:
         return self.slope * start + self.level + self.weight * self.trees.raw(inputs)
@@ -85,7 +87,7 @@ def _tried(frame: Frame, basis: Basis, target: Target) -> tuple[float, Floats | 
     start = target.start(base)
     known = frame.known_at(then.as_of)
     trees = _grown(frame, basis, target, np.flatnonzero(known), then.base)
-    start += _lasting(frame, target, known, then.base)
+    start += _foreseen(frame, target, known, then.base, then.as_of)
     if trees.booster is None:
         return _UNTRIED, start
     moved = trees.raw(basis.training_inputs(frame, rows, base)) - (1 - target.offset) * start
@@ -107,18 +109,17 @@ def _grown(frame: Frame, basis: Basis, target: Target, rows: NDArray[np.int64], 
     return Boosted.fit(basis.training_inputs(frame, rows, base), y, start, target.objective, **_TREES)
 
 
-def _lasting(frame: Frame, target: Target, known: NDArray[np.bool_], base: Base) -> float:
-    """The level of churn that comes back at every cut-off, as of customers who are more regular than the models think.
+def _foreseen(frame: Frame, target: Target, known: NDArray[np.bool_], base: Base, as_of: int) -> float:
+    """The level of churn after as_of, beside what the shop's own time makes of it.
 
-    What comes and goes is the season's. The sums of orders and spend are left to the shop's own time.
+    Customers are more regular than the models think, and who comes at all has seasons of its own. The sums of orders
+    and spend are left to the shop's own time.
     """
     rows = np.flatnonzero(known)
     if target.objective != "binary" or not len(rows):
         return 0.0
     found = _levels("binary", target.y[rows], target.start(base.take(rows)), frame.as_of[rows])
-    levels = np.array(list(found.values()))
-    mean, spread = levels.mean(), levels.var(ddof=1) if len(levels) > 1 else np.inf
-    return float(mean * (mean**2 / (mean**2 + spread + _TINY)) ** 2)
+    return returning(list(found), list(found.values()), as_of)
 
 
 def _levels(objective: str, y: Floats, raw: Floats, cuts: NDArray[np.int64]) -> dict[int, float]:

@@ -12,6 +12,8 @@ from histories.clock import DAY
 from models.frame import YEAR_DAYS
 
 Floats = NDArray[np.float64]
+_DOUBT = 0.1  # squared levels (logits) that it takes to believe by half that they return
+_TINY = 1e-9
 
 
 @dataclass(frozen=True)
@@ -35,3 +37,21 @@ class Season:
             return np.full(rows, self.otherwise)
         known = (before >= self.days[0] - 1) & (before <= self.days[-1] + 1)
         return np.where(known, np.interp(before, self.days, self.levels), self.otherwise)
+
+
+def returning(cuts: Sequence[int], levels: Sequence[float], as_of: int) -> float:
+    """The level to expect at as_of, from those of past cut-offs (us, rising; at least one).
+
+    That of a year before, as far as levels have been seen to return after a year, and what lasts beside it.
+    """
+    at, level = np.array(cuts), np.array(levels)
+    ago = np.interp(at - YEAR_DAYS * DAY, at, level, left=0.0)  # nothing known returns as nothing
+    share = float(np.clip(level @ ago / (ago @ ago + _DOUBT), 0, 1))
+    again = share * float(np.interp(as_of - YEAR_DAYS * DAY, at, level, left=0.0))
+    return again + _lasting(level - share * ago)
+
+
+def _lasting(levels: Floats) -> float:
+    """Their mean, as far as they agree on one."""
+    mean, spread = levels.mean(), levels.var(ddof=1) if len(levels) > 1 else np.inf
+    return float(mean * (mean**2 / (mean**2 + spread + _TINY)) ** 2)

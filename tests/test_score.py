@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
+from histories.clock import DAY
 from models.score import _BELIEF, _kept, _level, _weight
+from models.season import returning
 from models.spread import Spread
 
 
@@ -24,6 +26,23 @@ def test_the_weight_is_what_the_outcome_says(objective: str, truth: float) -> No
     assert _weight(objective, y, start, moved) == pytest.approx(truth, abs=0.1)
     few = slice(None, 5)
     assert abs(_weight(objective, y[few], start[few], moved[few]) - _BELIEF) < 0.4
+
+
+def test_a_level_returns_after_a_year_if_levels_have_done_so() -> None:
+    cuts = np.arange(0, 700, 28)
+    season = np.where(cuts % 364 < 182, 0.4, -0.4)
+    expected = [returning((cuts * DAY).tolist(), season.tolist(), day * DAY) for day in (728 + 28, 728 + 210)]
+    np.testing.assert_allclose(expected, [0.4, -0.4], atol=0.08)
+    unlike = np.where(cuts < 364, season, -season)
+    again = [returning((cuts * DAY).tolist(), unlike.tolist(), day * DAY) for day in (728 + 28, 728 + 210)]
+    np.testing.assert_allclose(again, 0.0, atol=0.02)
+
+
+def test_a_level_that_lasts_needs_no_year() -> None:
+    cuts = (np.arange(5) * 28 * DAY).tolist()
+    assert returning(cuts, [0.3, 0.28, 0.32, 0.3, 0.3], cuts[-1] + 28 * DAY) == pytest.approx(0.3, abs=0.02)
+    assert abs(returning(cuts, [0.4, -0.4, 0.4, -0.4, 0.4], cuts[-1] + 28 * DAY)) < 0.01
+    assert returning(cuts[:1], [0.3], cuts[-1]) == 0.0
 
 
 @pytest.mark.parametrize("objective", ["binary", "poisson", "regression"])
