@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmarks.metrics_value import Forecast, Outcome, judge, paired_gains
+from benchmarks.metrics_value import Forecast, Outcome, calibration_evidence, judge, paired_gains
 from benchmarks.orders import read_history
 from benchmarks.peers_value import PEERS, Problem, calibration
 from histories.clock import end_of_day
@@ -117,7 +117,8 @@ def _row(name: str, method: Callable[[], Forecast], came: Outcome) -> tuple[dict
         if name == "regulars":
             raise
         return {"method": name, "error": f"{type(error).__name__}: {error}"}, None
-    return {"method": name, **judge(came, made), "seconds": time.perf_counter() - began}, made
+    row = {"method": name, **judge(came, made), "seconds": time.perf_counter() - began}
+    return row | calibration_evidence(came, made), made
 
 
 def _check(days: pd.DataFrame, cutoff: date, cutoff_day: int, horizon_days: int) -> None:
@@ -142,6 +143,7 @@ def show(result: dict[str, Any]) -> str:
         if "gain_of_regulars" in row:
             gains = ", ".join(f"{n} {low:+.4f}..{high:+.4f}" for n, (low, high) in row["gain_of_regulars"].items())
             parts.append(f"gain over {row['method']} (95 %): {gains}")
+    parts.append("churn_ece_perfect: if every probability were right; _levelled: once one constant sets the rate")
     parts.append("interval_coverage_1 .. _10: of tenths of the customers, by expected spend, the least first")
     parts.append("spend_mae is of the median forecast where a method has one, else of its mean")
     return "\n".join(parts)

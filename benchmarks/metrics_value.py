@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import expit, logit
 from scipy.stats import rankdata
 
 Floats = NDArray[np.float64]
@@ -65,6 +67,40 @@ def calibration_error(event: NDArray[np.bool_], p: Floats, bins: int = 10) -> fl
     """Expected calibration error over bins of equal mass."""
     parts = np.array_split(np.argsort(p, kind="stable"), bins)
     return float(sum(abs(p[part].mean() - event[part].mean()) * len(part) for part in parts if len(part)) / len(p))
+
+
+def calibration_evidence(outcome: Outcome, forecast: Forecast, draws: int = 300) -> dict[str, float]:
+    """What of the calibration error is chance, and what the level of the period; what coverage the intervals promise.
+
+    `perfect`: the error if every probability were exactly right, its mean and 95 % point. `levelled`: the error once
+    the logits are shifted by the one constant that gives the true rate, and its 95 % point if it were right then.
+    """
+    if forecast.churn is None:
+        return {}
+    p, event = np.clip(forecast.churn, 1e-6, 1 - 1e-6), outcome.churned
+    levelled = _at_rate(p, float(event.mean())) if 0 < event.mean() < 1 else p
+    chance, chance_levelled = (_errors_by_chance(q, draws) for q in (p, levelled))
+    evidence = {
+        "churn_level": float(p.mean() - event.mean()),
+        "churn_ece_perfect": float(chance.mean()),
+        "churn_ece_perfect_95": float(np.quantile(chance, 0.95)),
+        "churn_ece_levelled": calibration_error(event, levelled),
+        "churn_ece_levelled_perfect_95": float(np.quantile(chance_levelled, 0.95)),
+    }
+    if forecast.high is not None:  # an interval of nothing but zero covers all who stay away
+        evidence["interval_promised"] = float(np.where(forecast.high > 0, 0.8, p).mean())
+    return evidence
+
+
+def _at_rate(p: Floats, rate: float) -> Floats:
+    raw = logit(p)
+    return np.asarray(expit(raw + brentq(lambda shift: expit(raw + shift).mean() - rate, -30, 30)))
+
+
+def _errors_by_chance(p: Floats, draws: int) -> Floats:
+    rng = np.random.default_rng(11)
+    p = np.sort(p)
+    return np.array([calibration_error(rng.random(len(p)) < p, p) for _ in range(draws)])
 
 
 def rmse(actual: Floats, forecast: Floats) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.customer_value import biases, summary
-from benchmarks.metrics_value import Forecast, Outcome, judge
+from benchmarks.metrics_value import Forecast, Outcome, calibration_error, calibration_evidence, judge
 
 
 def test_the_summary_of_cut_offs_by_hand() -> None:
@@ -30,3 +30,16 @@ def test_coverage_by_tenths() -> None:
     scores = judge(Outcome(np.ones(100), spend), Forecast(spend=spend, median_spend=spend, low=low, high=high))
     assert scores["interval_coverage"] == pytest.approx(0.9)
     assert [scores[f"interval_coverage_{tenth}"] for tenth in (1, 9, 10)] == [1.0, 1.0, 0.0]
+
+
+def test_what_of_a_calibration_error_is_level_and_what_is_chance() -> None:
+    rng = np.random.default_rng(5)
+    raw = rng.normal(-0.5, 1.5, 5000)
+    event = rng.random(5000) < 1 / (1 + np.exp(-raw))
+    outcome = Outcome(np.where(event, 0.0, 1.0), None)
+    p = 1 / (1 + np.exp(-raw - 0.5))  # too high by a constant
+    found = calibration_evidence(outcome, Forecast(churn=p), draws=50)
+    assert calibration_error(event, p) > 0.05
+    assert found["churn_level"] == pytest.approx(calibration_error(event, p), abs=0.01)
+    assert found["churn_ece_levelled"] < found["churn_ece_levelled_perfect_95"] < 0.03
+    assert 0.005 < found["churn_ece_perfect"] < found["churn_ece_perfect_95"] < 0.03
