@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from histories.clock import to_text
 from histories.settings import Settings
 from histories.store import Store
 from service.clock import wall
+from service.shelf import Shelf
 from tests.conftest import Trained
 from tests.load import Answer, load, questions
 from tests.postgres import create_database, stopped
@@ -41,14 +43,12 @@ def database(postgres_server: str, trained: Trained) -> str:
 
 
 @pytest.fixture
-def served_from(
-    database: str, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[tuple[Server, Settings]]:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+def served_from(database: str, trained: Trained, tmp_path: Path) -> Iterator[tuple[Server, Settings]]:
     quick = {"deadline_ms": DEADLINE * 1000, "answer_budget_ms": 10_000.0}
     settings = trained.settings.model_copy(update={"store": database, **quick})
     with served(settings, tmp_path) as server:
         yield server, settings
+    shutil.rmtree(Shelf.of(settings).folder, ignore_errors=True)
 
 
 def test_a_server_that_stands_still_delays_nobody_and_loses_nothing(
