@@ -54,7 +54,9 @@ def need(customers: int, given: Figures) -> Need:
     measured = {name: each["value"] for name, each in given["measured"].items()}
     lines = customers * shop["lines_per_customer"]
     news = customers * shop["ordering_per_day"] * shop["lines_per_order"]
-    score, recommend = (customers * measured[name] * assumed["spark_factor"] / 3.6e9 for name in ("score", "recommend"))
+    score, recommend = (
+        customers * measured[name] * measured["spark_factor"] / 3.6e9 for name in ("score", "recommend")
+    )
     an_executor = assumed["executor_cores"] * assumed["busy"]  # core-hours per hour
     executors = max(1, math.ceil(recommend / an_executor / shop["night_hours"]))
     hours = recommend / an_executor / executors
@@ -98,7 +100,7 @@ def tables(given: Figures) -> str:
 
 
 def _inputs(given: Figures) -> str:
-    measured = [(name, f"{each['value']:g} {each['unit']}", each["command"])
+    measured = [(name.replace("_", " "), f"{each['value']:g} {each['unit']}", each["command"])
                 for name, each in given["measured"].items()]  # fmt: skip
     assumed = [(name.replace("_", " "), f"{value:g}", "assumed")
                for part in ("shop", "assumed") for name, value in given[part].items()]  # fmt: skip

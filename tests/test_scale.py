@@ -17,14 +17,20 @@ def test_the_page_is_that_of_the_inputs() -> None:
 def test_by_hand() -> None:
     """10 million customers at 360 us: 1 core-hour; four cores, half of them busy, do 2 in an hour."""
     given = copy.deepcopy(figures())
-    for name, value in {"recommend": 360.0, "score": 36.0, "snapshot": 1000.0, "import": 7.2, "export": 36.0}.items():
+    for name, value in {
+        "recommend": 360.0,
+        "score": 36.0,
+        "snapshot": 1000.0,
+        "import": 7.2,
+        "export": 36.0,
+        "spark_factor": 1.0,
+    }.items():
         given["measured"][name]["value"] = value
     given["shop"] |= {"lines_per_customer": 50, "ordering_per_day": 0.1, "lines_per_order": 5, "night_hours": 0.2}
     given["assumed"] |= {
         "executor_cores": 4,
         "executor_gb": 16,
         "busy": 0.5,
-        "spark_factor": 1.0,
         "core_hour": 0.1,
         "gb_month": 0.02,
     }
