@@ -14,6 +14,8 @@ from models.item_links import add_cart
 from models.shallow_trees import ShallowTrees, descend
 
 BOUGHT, LINKED, NEAR, POPULAR = 0, 1, 2, 3  # why a product is recommended
+SIEVE_TREES = 40  # that all candidates go through; the best by these go through the others
+FEWEST_SIFTED = 24  # of those, and at least twice the wanted
 CLEAR_LINK = 0.05  # share of a product's baskets that hold the partner, for LINKED
 _ORDERS, _GAP, _SINCE, _LIFT = (
     NAMES.index(name) for name in ("own_orders", "own_gap_days", "own_days_since", "near_lift")
@@ -74,7 +76,8 @@ def rank_customers(baskets, first, last, as_of_day, evidence, shelf, judge, wish
 @piece
 def _rank_known(customer, baskets, begin, end, as_of_day, evidence, shelf, judge, wish, board, out):  # type: ignore[no-untyped-def]
     products, X, rows = candidate_rows(baskets, begin, end, as_of_day, evidence, shelf, -1, wish, board)
-    score = probabilities(X, judge)
+    # What goes with the cart may overtake: then nobody is sifted out.
+    score = probabilities(X, judge, len(X) if len(wish.cart) else max(2 * wish.k, FEWEST_SIFTED))
     for at in range(len(score) if len(wish.cart) else 0):
         score[at] = 1 - (1 - score[at]) * (1 - board.score[rows[at], GOES])
     best = np.argsort(-score, kind="mergesort")[: wish.k]
@@ -127,17 +130,28 @@ def _rank_unknown(customer, evidence, shelf, wish, board, out):  # type: ignore[
 
 
 @piece
-def probabilities(X, judge):  # type: ignore[no-untyped-def]
-    """(rows,) that the customer's next basket holds the candidate; each row by itself."""
+def probabilities(X, judge, wanted):  # type: ignore[no-untyped-def]
+    """(rows,) that the customer's next basket holds the candidate; 0 for all but the `wanted` best of the sieve."""
     score = np.zeros(len(X))
     if not len(judge.trees.root):
         for at in range(len(X)):
             score[at] = _plain(X[at, _ALL_ORDERS], X[at, _DECAYED], X[at, _SHARE])
         return score
-    descend(judge.trees, X, score)
+    _sift(judge.trees, X, score, wanted)
     for at in range(len(X)):
         score[at] = 1.0 / (1.0 + np.exp(-(judge.slope * score[at] + judge.intercept)))
     return score
+
+
+@piece
+def _sift(trees, X, score, wanted):  # type: ignore[no-untyped-def]
+    """Raw scores; a cascade (Wang et al. 2011): few trees for all rows, all trees for the best, -inf for the rest."""
+    descend(trees, X, score, 0, min(SIEVE_TREES, len(trees.root)))
+    best = np.argsort(-score, kind="mergesort")[:wanted]
+    sifted = score[best]
+    descend(trees, X[best], sifted, min(SIEVE_TREES, len(trees.root)), len(trees.root))
+    score[:] = -np.inf
+    score[best] = sifted
 
 
 @piece

@@ -69,17 +69,17 @@ def _depth(root: int, child: NDArray[np.int32]) -> int:
 @compiled
 def _raw(trees, X):  # type: ignore[no-untyped-def]
     score = np.zeros(len(X))
-    descend(trees, X, score)
+    descend(trees, X, score, 0, len(trees.root))
     return score
 
 
 @piece
-def descend(trees, X, score):  # type: ignore[no-untyped-def]
-    """Adds each row's raw score to `score` (rows,)."""
+def descend(trees, X, score, first, last):  # type: ignore[no-untyped-def]
+    """Adds each row's values of the trees first..last (exclusive) to `score` (rows,)."""
     rows, width = X.shape
     flat = X.ravel()
     at = np.empty(rows, np.int32)
-    for tree in range(len(trees.root)):
+    for tree in range(first, last):
         at[:] = trees.root[tree]
         for _ in range(trees.depth[tree]):
             for row in range(rows):
