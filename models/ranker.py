@@ -16,7 +16,8 @@ from models.ranking import Judge
 from models.shallow_trees import ShallowTrees
 from models.trees import Trees
 
-TREES = 160
+OBJECTIVES = ("cross_entropy", "lambdarank")
+TREES = 120  # of each
 FEWEST_TARGETS, FEWEST_HITS = 50, 50
 HELD_BACK = 0.1  # of the targets, for the calibration
 
@@ -43,9 +44,10 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Ranker:
-    """One booster over candidates, and the line that turns its scores into probabilities."""
+    """The sum of two boosters over candidates, each at unit spread, and the line that turns it into probabilities."""
 
-    text: str  # LightGBM's
+    texts: tuple[str, ...]  # LightGBM's, one per objective
+    weights: tuple[float, ...]
     slope: float
     intercept: float
     trees: ShallowTrees
@@ -54,19 +56,21 @@ class Ranker:
     def fit(cls, rows: Rows, *, seed: int, threads: int) -> Ranker:
         order = np.random.default_rng(seed).permutation(len(rows.size))
         held = int(len(order) * HELD_BACK)
-        text = _boost(rows.of(np.sort(order[held:])), seed, threads)
-        back, trees = rows.of(np.sort(order[:held])), ShallowTrees.of(Trees.parse(text))
-        slope, intercept = _calibrate(trees.raw(back.X), back.hit)
-        return cls(text, slope, intercept, trees)
+        texts = _boost(rows.of(np.sort(order[held:])), seed, threads)
+        back, parts = rows.of(np.sort(order[:held])), [Trees.parse(text) for text in texts]
+        weights = tuple(1.0 / max(float(part.raw(back.X).std()), 1e-6) if len(back.X) else 1.0 for part in parts)
+        trees = ShallowTrees.of(Trees.sum_of(parts, weights))
+        return cls(texts, weights, *_calibrate(trees.raw(back.X), back.hit), trees)
 
     @property
     def judge(self) -> Judge:
         return Judge(self.trees, self.slope, self.intercept)
 
     def save(self, folder: Path) -> None:
-        (folder / "ranker.txt").write_text(self.text)
-        meta = {"slope": self.slope, "intercept": self.intercept, "features": list(NAMES)}
-        (folder / "ranker.json").write_text(json.dumps(meta))
+        for objective, text in zip(OBJECTIVES, self.texts, strict=True):
+            (folder / f"{objective}.txt").write_text(text)
+        line = {"weights": self.weights, "slope": self.slope, "intercept": self.intercept}
+        (folder / "ranker.json").write_text(json.dumps(line | {"features": list(NAMES)}))
 
     @classmethod
     def load(cls, folder: Path) -> Ranker:
@@ -74,28 +78,34 @@ class Ranker:
         meta = json.loads((folder / "ranker.json").read_text())
         if meta["features"] != list(NAMES):
             raise ValueError(f"{folder}: the ranker was trained on other features than this version computes")
-        text = (folder / "ranker.txt").read_text()
-        return cls(text, meta["slope"], meta["intercept"], ShallowTrees.of(Trees.parse(text)))
+        texts = tuple((folder / f"{objective}.txt").read_text() for objective in OBJECTIVES)
+        trees = ShallowTrees.of(Trees.sum_of([Trees.parse(text) for text in texts], meta["weights"]))
+        return cls(texts, tuple(meta["weights"]), meta["slope"], meta["intercept"], trees)
 
 
-def _boost(rows: Rows, seed: int, threads: int) -> str:
-    """LambdaMART: it ranks better than soft labels under cross-entropy, and its line is better calibrated, too.
+def _boost(rows: Rows, seed: int, threads: int) -> tuple[str, ...]:
+    """Soft labels, where a hit counts 1 / size of its basket as recall does, and LambdaMART for the first places.
 
-    See docs/results-next-basket.md.
+    Each does one thing better; see docs/results-next-basket.md.
     """
-    counts = np.diff(rows.start)
-    groups, names = counts[counts > 0], list(NAMES)
-    data = lgb.Dataset(rows.X, rows.hit.astype(np.float32), group=groups, feature_name=names, free_raw_data=True)
-    return lgb.train(_parameters(seed, threads), data, TREES).model_to_string()
+    counts, names = np.diff(rows.start), list(NAMES)
+    soft = (rows.hit / np.repeat(np.maximum(rows.size, 1), counts)).astype(np.float32)
+    data = (
+        lgb.Dataset(rows.X, soft, feature_name=names),
+        lgb.Dataset(rows.X, rows.hit.astype(np.float32), group=counts[counts > 0], feature_name=names),
+    )
+    return tuple(
+        lgb.train(_parameters(seed, threads) | {"objective": objective}, each, TREES).model_to_string()
+        for objective, each in zip(OBJECTIVES, data, strict=True)
+    )
 
 
 def _parameters(seed: int, threads: int) -> dict[str, object]:
     return {
-        "objective": "lambdarank",
         "lambdarank_truncation_level": 20,
         "num_leaves": 31,
         "max_depth": 6,  # see models.shallow_trees
-        "learning_rate": 0.05,
+        "learning_rate": 0.07,
         "min_data_in_leaf": 100,
         "feature_fraction": 0.6,
         "bagging_fraction": 0.7,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +54,26 @@ class Trees:
             nodes, leaves = nodes + len(children["left"]), leaves + len(leaf)
         types = {"threshold": np.float64, "leaf": np.float64, "flags": np.int8}
         return cls(**{n: np.concatenate([*p, []]).astype(types.get(n, np.int32)) for n, p in parts.items()})
+
+    @classmethod
+    def sum_of(cls, parts: Sequence[Trees], weights: Sequence[float]) -> Trees:
+        """One ensemble whose score is the weighted sum; its trees alternate, so that the first few are of all parts."""
+        nodes = np.cumsum([0, *(len(part.feature) for part in parts)])
+        leaves = np.cumsum([0, *(len(part.leaf) for part in parts)])
+
+        def moved(child: NDArray[np.int32], at: int) -> NDArray[np.int32]:
+            return np.where(child >= 0, child + nodes[at], child - leaves[at]).astype(np.int32)
+
+        turn = np.argsort(np.concatenate([np.arange(len(part.root)) for part in parts]), kind="stable")
+        return cls(
+            feature=np.concatenate([part.feature for part in parts]),
+            threshold=np.concatenate([part.threshold for part in parts]),
+            left=np.concatenate([moved(part.left, at) for at, part in enumerate(parts)]),
+            right=np.concatenate([moved(part.right, at) for at, part in enumerate(parts)]),
+            flags=np.concatenate([part.flags for part in parts]),
+            leaf=np.concatenate([part.leaf * weight for part, weight in zip(parts, weights, strict=True)]),
+            root=np.concatenate([moved(part.root, at) for at, part in enumerate(parts)])[turn],
+        )
 
     @classmethod
     def load(cls, path: Path) -> Trees:
