@@ -143,13 +143,14 @@ def train(
     store: StoreUrl = None,
 ) -> None:
     """Fit, judge and register a release of the four models."""
+    from histories.clock import asked
     from histories.locks import held
 
     settings = _settings(store, horizon_days=horizon_days)
     run = _trainer(engine, history)
     opened = _open(settings)
     with held(opened.engine, "training", "train"), held(opened.engine, "data", "train", shared=True), showing() as tell:
-        made = run(opened, settings, as_of=_instant(as_of, opened.zone), progress=tell)
+        made = run(opened, settings, as_of=asked(as_of, opened.zone, "as_of") if as_of else None, progress=tell)
     _say(made.table())
     _say(f"release {made.id} is registered as challenger; regulars promote puts it to work")
 
@@ -407,12 +408,6 @@ def _open_existing(settings: Settings) -> Store:
     if file and not Path(file).exists():
         raise BadInput(f"there is no store {file}")
     return _open(settings)
-
-
-def _instant(text: str | None, zone: str) -> int | None:
-    from histories.clock import parse_as_of
-
-    return parse_as_of(text, zone) if text else None
 
 
 def _say(text: str) -> None:
