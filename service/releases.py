@@ -24,6 +24,7 @@ from service.shelf import Shelf
 
 _LOOK_SECONDS: Final = 0.5  # between looks at the shelf: one small file
 _FIRST_WORD_SECONDS: Final = 20.0  # how long a start waits for the registry when an older release could be served
+_SETTLE_SECONDS: Final = 15.0  # that a new worker takes no connections for want of a release
 _YOUNG: Final = (10_000, 20, 50)  # for the garbage collector: an answer makes a thousand objects and keeps none
 
 _log = logging.getLogger("regulars")
@@ -47,14 +48,20 @@ class Releases:
         self._budget = budget
         self._probation: Probation | None = None
         self._too_slow: Release | None = None  # left a moment ago, and not yet reported
+        self._looked = threading.Event()
         self._stop = threading.Event()
         self._registry: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Begin to follow the registry; returns at once. The worker is ready when `current` is set."""
+        """Begin to follow the registry; returns once a release is served, or it is clear that there is none yet.
+
+        Until then the worker takes no connections: those that come go to the workers beside it. What takes longer than
+        _SETTLE_SECONDS goes on beside the requests. The worker is ready when `current` is set.
+        """
         began = time.time()
         self._watch_registry()
         threading.Thread(target=self._follow, args=(began,), name="releases", daemon=True).start()
+        self._looked.wait(_SETTLE_SECONDS)
 
     def close(self) -> None:
         self._stop.set()
@@ -156,6 +163,7 @@ class Releases:
             try:
                 self._watch_registry()
                 self.look()
+                self._looked.set()
             except OSError as error:  # a disk that is full, or a folder that cannot be read: it may pass
                 _log.error(json.dumps({"event": "shelf_failed", "error": type(error).__name__}))
             self._stop.wait(_LOOK_SECONDS)

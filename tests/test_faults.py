@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -276,6 +276,7 @@ def test_an_order_is_seen_by_every_worker_and_no_kill_loses_one(trained: Trained
     settings = own_copy(trained, tmp_path).model_copy(update=PATIENT)
     with served(settings, tmp_path, workers=2) as server:
         _seen_by_every_worker(server)
+        _a_new_worker_answers_from_its_release(server)
         acknowledged = _posted_among_kills(server)
         server.kill()
     with closing(Store.open(settings.store, settings)) as store:
@@ -316,27 +317,40 @@ def _seen_by_every_worker(server: Server) -> None:
                     assert _churn(clients[reader], server, who)["source"] == "model"
 
 
+def _a_new_worker_answers_from_its_release(server: Server) -> None:
+    """One that took connections before it has loaded it could only refuse them."""
+    before = set(server.workers())
+    os.kill(before.pop(), signal.SIGKILL)
+    answered: set[int] = set()
+
+    def the_new_one_answered() -> bool:
+        with suppress(httpx.TransportError), httpx.Client() as client:  # what the dying one had accepted breaks off
+            answer = client.post(f"{server.url}/v1/churn", json={"customer_id": "nobody"}, timeout=30)
+            assert answer.status_code == 200, answer.text
+            answered.add(worker_at(server, answer.extensions["network_stream"].get_extra_info("socket")))
+        return bool(answered - before)
+
+    until(the_new_one_answered)
+
+
 def _churn(client: httpx.Client, server: Server, who: str) -> dict[str, Any]:
     return dict(client.post(f"{server.url}/v1/churn", json={"customer_id": who}, timeout=30).json()["churn"])
 
 
 @contextmanager
 def _connections(server: Server) -> Iterator[dict[int, httpx.Client]]:
-    """A kept connection to each worker."""
+    """A kept connection to each of two workers; the second takes none before it has its release."""
     clients: dict[int, httpx.Client] = {}
-    spare = []
-    for _ in range(200):
-        client = httpx.Client()
-        answer = client.get(f"{server.url}/livez")
-        worker = worker_at(server, answer.extensions["network_stream"].get_extra_info("socket"))
-        spare.append(client)
-        clients.setdefault(worker, client)
-        if len(clients) == 2:
-            break
-    assert len(clients) == 2, "only one worker answers"
-    yield clients
-    for client in spare:
-        client.close()
+    with ExitStack() as spare:
+
+        def both() -> bool:
+            client = spare.enter_context(httpx.Client())
+            answer = client.get(f"{server.url}/livez", timeout=30)
+            clients.setdefault(worker_at(server, answer.extensions["network_stream"].get_extra_info("socket")), client)
+            return len(clients) == 2
+
+        until(both)
+        yield clients
 
 
 def _posted_among_kills(server: Server) -> set[str]:
