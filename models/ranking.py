@@ -11,7 +11,7 @@ from histories.compiled import compiled, piece
 from models.board import CLEAREST, GOES, start_board
 from models.candidates import NAMES, ONLY, candidate_rows, take_popular
 from models.item_links import add_cart
-from models.shallow_trees import ShallowTrees, descend
+from models.shallow_trees import ShallowTrees, descend, two_sided
 
 BOUGHT, LINKED, NEAR, POPULAR = 0, 1, 2, 3  # why a product is recommended
 SIEVE_TREES = 40  # that all candidates go through; the best by these go through the others
@@ -31,16 +31,7 @@ class Judge(NamedTuple):
     intercept: float
 
 
-_NO_TREES = ShallowTrees(
-    np.empty(0, np.int32),
-    np.empty(0, np.float32),
-    np.empty(0, np.bool_),
-    np.empty(0, np.int32),
-    np.empty(0),
-    np.empty(0, np.int32),
-    np.empty(0, np.int32),
-)
-PLAIN = Judge(_NO_TREES, 1.0, 0.0)
+PLAIN = Judge(ShallowTrees.none(), 1.0, 0.0)
 
 
 class Ranked(NamedTuple):
@@ -146,10 +137,11 @@ def probabilities(X, judge, wanted):  # type: ignore[no-untyped-def]
 @piece
 def _sift(trees, X, score, wanted):  # type: ignore[no-untyped-def]
     """Raw scores; a cascade (Wang et al. 2011): few trees for all rows, all trees for the best, -inf for the rest."""
-    descend(trees, X, score, 0, min(SIEVE_TREES, len(trees.root)))
+    both = two_sided(X)
+    descend(trees, both, score, 0, min(SIEVE_TREES, len(trees.root)))
     best = np.argsort(-score, kind="mergesort")[:wanted]
     sifted = score[best]
-    descend(trees, X[best], sifted, min(SIEVE_TREES, len(trees.root)), len(trees.root))
+    descend(trees, both[best], sifted, min(SIEVE_TREES, len(trees.root)), len(trees.root))
     score[:] = -np.inf
     score[best] = sifted
 
