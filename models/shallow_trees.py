@@ -11,6 +11,7 @@ from histories.compiled import compiled, piece
 from models.trees import Trees
 
 _DEFAULT_LEFT, _NAN = 2, 2  # of LightGBM's decision_type, see models.trees
+_HIGHEST = np.finfo(np.float32).max
 
 
 class ShallowTrees(NamedTuple):
@@ -55,7 +56,7 @@ class ShallowTrees(NamedTuple):
 
 
 def _floor(threshold: NDArray[np.float64]) -> NDArray[np.float32]:
-    single = threshold.astype(np.float32)
+    single = np.minimum(threshold, _HIGHEST).astype(np.float32)  # infinite where only missing values go right
     return np.where(single > threshold, np.nextafter(single, np.float32(-np.inf)), single)
 
 
@@ -87,7 +88,7 @@ def two_sided(X):  # type: ignore[no-untyped-def]
     both = np.empty((rows, 2 * width), np.float32)
     for row in range(rows):
         for feature in range(width):
-            value = X[row, feature]
+            value = min(X[row, feature], _HIGHEST)
             missing = value != value
             both[row, 2 * feature] = np.float32(-np.inf) if missing else value
             both[row, 2 * feature + 1] = np.float32(np.inf) if missing else value

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from models.shallow_trees import ShallowTrees
 from models.trees import Trees
 
 
@@ -33,6 +34,16 @@ def test_sums_are_identical(table: tuple[NDArray, NDArray], more: dict[str, bool
     asked = X.copy()
     asked[::7, 4:] = np.nan
     np.testing.assert_array_equal(Trees.of(booster).raw(asked), booster.predict(asked, raw_score=True))
+
+
+@pytest.mark.parametrize("more", [{}, {"use_missing": False}, {"max_depth": 6}])
+def test_shallow_trees_give_the_same_sums(table: tuple[NDArray, NDArray], more: dict[str, int]) -> None:
+    X, y = table
+    trees = Trees.of(grown(X, y, **more))
+    asked = X.copy()
+    asked[::7, 4:] = np.nan
+    asked[:3, 0] = [np.inf, -np.inf, np.nan]
+    np.testing.assert_array_equal(ShallowTrees.of(trees).raw(asked), trees.raw(asked))
 
 
 def test_one_row_is_its_row_of_the_batch(table: tuple[NDArray, NDArray]) -> None:
