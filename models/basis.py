@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ class Basis:
 
     def training_inputs(self, frame: Frame, rows: NDArray, base: Base) -> NDArray[np.float32]:
         """(rows, inputs) of a frame's rows and what the buy-till-you-die models say of them."""
-        X = np.hstack([frame.X[rows], base.columns])
+        X = base.beside(frame.X[rows])
         X[:, [i for i, name in enumerate(self.features) if name in _HIDDEN]] = np.nan
         return X
 
@@ -55,16 +56,19 @@ class Basis:
         return made
 
     def _looked(self, X: NDArray[np.float32], as_of: int | NDArray[np.int64]) -> tuple[NDArray[np.float32], Base]:
-        at = positions(self.features)
-        asked = self.btyd.forecast(X, at, as_of, self.horizon_days)
+        asked = self.btyd.forecast(X, self._at, as_of, self.horizon_days)
         trained = asked
         if self.window_days != self.horizon_days:
-            trained = self.btyd.forecast(X, at, as_of, self.window_days)
-        return np.hstack([X, trained.columns]), asked
+            trained = self.btyd.forecast(X, self._at, as_of, self.window_days)
+        return trained.beside(X), asked
 
     def usual(self, X: NDArray[np.float32], as_of: int | NDArray[np.int64]) -> Base:
         """The buy-till-you-die forecast for a horizon at the usual pace, whatever the season after as_of."""
-        return self.btyd.forecast(X, positions(self.features), as_of, self.horizon_days, usual=True)
+        return self.btyd.forecast(X, self._at, as_of, self.horizon_days, usual=True)
+
+    @cached_property
+    def _at(self) -> tuple[int, ...]:
+        return positions(self.features)
 
     def save(self, folder: Path, **more: object) -> None:
         meta = {

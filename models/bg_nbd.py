@@ -48,15 +48,17 @@ class BgNbd:
         return cls(r, alpha, a, b, modified)
 
     def log_likelihood(self, frequency: Floats, recency: Floats, T: Floats) -> float:
-        return float(_sum(frequency, recency, T, np.ones(len(T)), *self._numbers()))
+        return float(_sum(frequency, recency, T, np.ones(len(T)), *self.numbers))
 
     def forecast(self, frequency: Floats, recency: Floats, T: Floats, horizon: Floats | float) -> Floats:
         """(3, customers): P(alive), P(no purchase in the horizon), expected purchases in the horizon."""
         out = np.empty((3, len(T)))
-        _forecast(frequency, recency, T, np.broadcast_to(np.float64(horizon), T.shape), *self._numbers(), out)
+        _forecast(frequency, recency, T, np.broadcast_to(np.float64(horizon), T.shape), self.numbers, out)
         return out
 
-    def _numbers(self) -> tuple[float, float, float, float, float]:
+    @property
+    def numbers(self) -> tuple[float, float, float, float, float]:
+        """The parameters as compiled code takes them."""
         return self.r, self.alpha, self.a, self.b, float(self.modified)
 
 
@@ -83,18 +85,22 @@ def p_alive(x, recency, T, r, alpha, a, b, m):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _forecast(frequency, recency, T, horizon, r, alpha, a, b, modified, out):  # type: ignore[no-untyped-def]
+def _forecast(frequency, recency, T, horizon, numbers, out):  # type: ignore[no-untyped-def]
+    for i in range(len(T)):
+        out[0, i], out[1, i], out[2, i] = bg_forecast(frequency[i], recency[i], T[i], horizon[i], numbers)
+
+
+@piece
+def bg_forecast(x, recency, T, horizon, numbers):  # type: ignore[no-untyped-def]
+    """P(alive), P(no purchase in the horizon), expected purchases in it, of one customer; `numbers` of BgNbd."""
+    r, alpha, a, b, modified = numbers
     if abs(a - 1.0) < 1e-7:  # the formula is 0 / 0 there, and smooth around it
         a = 1.0 + 1e-7
-    for i in range(len(T)):
-        x, tx, now, t = frequency[i], recency[i], T[i], horizon[i]
-        m = x + modified
-        alive = p_alive(x, tx, now, r, alpha, a, b, m)
-        still = exp((r + x) * log((alpha + now) / (alpha + now + t)))  # no purchase, if alive
-        z = t / (alpha + now + t)
-        c = a + b + m - 1.0
-        # Euler's transformation takes ((alpha + T) / (alpha + T + t)) ** (r + x) into the series.
-        series = exp((a - 1.0) * log(1.0 - z)) * hyp2f1(c - r - x, a - 1.0, c, z)
-        out[0, i] = alive
-        out[1, i] = alive * still + 1.0 - alive
-        out[2, i] = alive * max(c / (a - 1.0) * (1.0 - series), 0.0)
+    m = x + modified
+    alive = p_alive(x, recency, T, r, alpha, a, b, m)
+    still = exp((r + x) * log((alpha + T) / (alpha + T + horizon)))  # no purchase, if alive
+    z = horizon / (alpha + T + horizon)
+    c = a + b + m - 1.0
+    # Euler's transformation takes ((alpha + T) / (alpha + T + t)) ** (r + x) into the series.
+    series = exp((a - 1.0) * log(1.0 - z)) * hyp2f1(c - r - x, a - 1.0, c, z)
+    return alive, alive * still + 1.0 - alive, alive * max(c / (a - 1.0) * (1.0 - series), 0.0)

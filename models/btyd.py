@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
+from math import log
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from histories.clock import DAY
-from models.bg_nbd import BgNbd
-from models.gamma_gamma import GammaGamma
-from models.own_time import OwnTime
-from models.pareto_nbd import ParetoNbd
+from histories.compiled import compiled, piece
+from models.bg_nbd import BgNbd, bg_forecast
+from models.gamma_gamma import GammaGamma, expected_mean
+from models.own_time import OwnTime, own_days
+from models.pareto_nbd import ParetoNbd, pareto_forecast
 
 Floats = NDArray[np.float64]
 COLUMNS = ("frequency", "recency", "T", "monetary_value")
@@ -32,11 +35,9 @@ class Base(NamedTuple):
     def take(self, rows: NDArray) -> Base:
         return Base(*(column[rows] for column in self))
 
-    @property
-    def columns(self) -> NDArray[np.float32]:
-        """(rows, 4): inputs of the trees."""
-        log_orders = np.log(np.maximum(self.orders, 1e-9))
-        return np.column_stack([self.alive, logit(self.lapse), log_orders, self.worth]).astype(np.float32)
+    def beside(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(rows, features + 4): X and, to the right of it, what these say, as inputs of trees."""
+        return _beside(X, *self)
 
 
 COLUMN_NAMES = ("btyd_alive", "btyd_lapse_logit", "btyd_log_orders", "btyd_worth")
@@ -84,12 +85,15 @@ class BuyTillYouDie:
 
         `usual`: as if the window ran at the usual pace.
         """
-        x, recency, T, value = _inputs(X, at)
-        recency, T, window = self.time.measure(_days(as_of), recency, T, window_days)
-        own = (recency, T, window_days if usual else window)
-        each = [model.forecast(x, *own) for model in (self.bg, self.mbg, self.pareto)]
-        alive, lapse, orders = (each[0] + each[1] + each[2]) / 3
-        return Base(alive, lapse, orders, self.worth.expected_mean(x, value))
+        out = np.empty((len(Base._fields), len(X)))
+        _forecast(X, tuple(at), _days(as_of), float(window_days), usual, self._compiled, out)
+        return Base(*out)
+
+    @cached_property
+    def _compiled(self) -> tuple[Any, ...]:
+        """All that the compiled forecast takes of the models."""
+        models = (self.bg.numbers, self.mbg.numbers, self.pareto.numbers, self.worth.numbers)
+        return *models, self.time.begins, self.time.passed
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -99,6 +103,34 @@ class BuyTillYouDie:
         kinds = {"bg": BgNbd, "mbg": BgNbd, "pareto": ParetoNbd, "worth": GammaGamma}
         time = OwnTime(stored["time"]["begins"], tuple(stored["time"]["pace"]))
         return cls(**{name: kind(**stored[name]) for name, kind in kinds.items()}, time=time)
+
+
+@compiled
+def _forecast(X, at, days, window_days, usual, models, out):  # type: ignore[no-untyped-def]
+    bg, mbg, pareto, worth, begins, passed = models
+    for i in range(len(X)):
+        x, value = np.float64(X[i, at[0]]), np.float64(X[i, at[3]])
+        now, past, T = days[i % len(days)], np.float64(X[i, at[1]]), np.float64(X[i, at[2]])
+        recency, T, window = own_days(begins, passed, now, past, T, window_days)
+        if usual:
+            window = window_days
+        first = bg_forecast(x, recency, T, window, bg)
+        second = bg_forecast(x, recency, T, window, mbg)
+        third = pareto_forecast(x, recency, T, window, pareto)
+        for k in range(3):
+            out[k, i] = (first[k] + second[k] + third[k]) / 3
+        out[3, i] = expected_mean(x, value, worth)
+
+
+@compiled
+def _beside(X, alive, lapse, orders, worth):  # type: ignore[no-untyped-def]
+    rows, width = X.shape
+    out = np.empty((rows, width + 4), np.float32)
+    for i in range(rows):
+        out[i, :width] = X[i]
+        out[i, width], out[i, width + 1] = alive[i], _logit(lapse[i])
+        out[i, width + 2], out[i, width + 3] = log(max(orders[i], 1e-9)), worth[i]
+    return out
 
 
 def _worth(x: Floats, value: Floats, X: NDArray[np.float32], names: Sequence[str]) -> GammaGamma:
@@ -116,9 +148,19 @@ def positions(names: Sequence[str]) -> tuple[int, ...]:
     return tuple(list(names).index(name) for name in COLUMNS)
 
 
-def logit(p: Floats) -> Floats:
-    p = np.clip(p, 1e-6, 1 - 1e-6)
-    return np.log(p / (1 - p))
+@compiled
+def logit(p):  # type: ignore[no-untyped-def]
+    """(rows,) log-odds of probabilities (rows,)."""
+    out = np.empty(len(p))
+    for i in range(len(p)):
+        out[i] = _logit(p[i])
+    return out
+
+
+@piece
+def _logit(p):  # type: ignore[no-untyped-def]
+    p = min(max(p, 1e-6), 1 - 1e-6)
+    return log(p / (1 - p))
 
 
 def _days(as_of: int | NDArray[np.int64]) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from math import exp
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from histories.compiled import compiled
 from models import churn as lapses
 from models.basis import Basis, newcomer
 from models.boosting import Boosted
@@ -19,10 +21,11 @@ from models.explain import Reason, explained
 from models.frame import Frame
 from models.score import Score, Target
 from models.season import Season
-from models.spread import Spread
+from models.spread import Spread, quantile
 
 Floats = NDArray[np.float64]
 INTERVAL = 0.8
+_TAIL = (1 - INTERVAL) / 2
 _TINY = 1e-9
 
 
@@ -81,15 +84,14 @@ class CustomerValue:
         """Of feature rows, for the horizon after as_of."""
         inputs, base = self.basis.look(X, as_of)
         said = {name: score.raw(inputs, _STARTS[name](base)) for name, score in self.scores.items()}
-        orders = np.exp(np.clip(said["orders"], -20, 20))
         if not self.has_money:
             nothing = np.zeros(len(X))
-            return Value(nothing, nothing, nothing, nothing, orders)
-        gone, come = expit(said["churn"]), expit(-said["churn"])
+            return Value(nothing, nothing, nothing, nothing, np.exp(np.clip(said["orders"], -20, 20)))
         location, often = _of_buyers(said, base)
-        location = np.clip(location + self.scale + self.prices.level(as_of, len(X)), -20, 25)
-        low, median, high = self.spread.quantiles_at(_interval_levels(gone), gone, location, often)
-        return Value(come * np.exp(location), median, low, high, orders)
+        location = location + (self.scale + self.prices.level(as_of))
+        out = np.empty((len(Value._fields), len(X)))
+        _numbers(said["churn"], said["orders"], location, often, self.spread.edges, self.spread.quantiles, out)
+        return Value(*out)
 
     def fallback(self, as_of: int) -> Value:
         """The value of somebody whose first purchase was just now; numbers, not arrays."""
@@ -111,7 +113,7 @@ class CustomerValue:
             effects = (effects + basket.contributions(inputs) + slope[:, None] * lost.contributions(inputs)) / 2
             level = (level + _log_basket(base) - _log_basket(usual) + basket.level + slope * moved) / 2
             ground = (ground + _log_basket(usual) + _log_worth(base) + alone) / 2
-            level = level + self.scale + self.prices.level(as_of, len(X))
+            level = level + self.scale + self.prices.level(as_of)
         return explained(self.basis.inputs_names, inputs, effects, ground, level, top)
 
     def importance(self) -> dict[str, float]:
@@ -176,11 +178,19 @@ def _scale(base: Base, said: dict[str, Floats]) -> float:
     return float(np.log(max(total, _TINY) / max(made, _TINY)))
 
 
-def _interval_levels(gone: Floats) -> Floats:
-    """(3, rows) of low, median and high: from zero on where zero is likely, and INTERVAL in all."""
-    tail = (1 - INTERVAL) / 2
-    low = np.where(gone >= tail, 0.0, tail)
-    return np.stack([low, np.full(len(gone), 0.5), low + INTERVAL])
+@compiled
+def _numbers(churn, orders, location, often, edges, quantiles, out):  # type: ignore[no-untyped-def]
+    """Of raw scores, and of the log of what buyers spend and of how often: the columns of a Value."""
+    for i in range(len(churn)):
+        gone, come = 1.0 / (1.0 + exp(-churn[i])), 1.0 / (1.0 + exp(churn[i]))
+        place = min(max(location[i], -20.0), 25.0)
+        # From zero on where zero is likely, and INTERVAL in all.
+        low = 0.0 if gone >= _TAIL else _TAIL
+        out[0, i] = come * exp(place)
+        out[1, i] = quantile(edges, quantiles, 0.5, gone, place, often[i])
+        out[2, i] = quantile(edges, quantiles, low, gone, place, often[i])
+        out[3, i] = quantile(edges, quantiles, low + INTERVAL, gone, place, often[i])
+        out[4, i] = exp(min(max(orders[i], -20.0), 20.0))
 
 
 def _prices(frame: Frame, known: NDArray[np.bool_], base: Base) -> Season:
@@ -203,6 +213,6 @@ def _spread(frame: Frame, scores: dict[str, Score]) -> Spread:
     then, rows = frame.earlier, np.flatnonzero(frame.as_of == frame.earlier.as_of)
     base, prices = then.base.take(rows), _prices(frame, frame.known_at(then.as_of), then.base)
     location, often = _of_buyers(held, base)
-    location = location + _scale(base, held) + prices.level(then.as_of, len(rows))
+    location = location + _scale(base, held) + prices.level(then.as_of)
     paid = frame.spend[rows] > 0
     return Spread.fit(np.log(frame.spend[rows][paid]) - location[paid], often[paid])

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import gammaln
 
+from histories.compiled import compiled, piece
+
 Floats = NDArray[np.float64]
 _START = np.log([2.0, 3.0, 1.0])
 _BOUND = 9.0  # in logs
@@ -54,8 +56,28 @@ class GammaGamma:
 
     def expected_mean(self, orders: Floats, mean: Floats) -> Floats:
         """Expected worth of an order of each customer with so many orders of such a mean; the shop's with none."""
-        known = np.where((orders >= 1) & np.isfinite(mean), orders, 0.0)
-        return self.p * (self.v + known * np.where(known > 0, mean, 0.0)) / (self.p * known + self.q - 1.0)
+        return _expected_means(orders, mean, self.numbers)
+
+    @property
+    def numbers(self) -> tuple[float, float, float]:
+        """The parameters as compiled code takes them."""
+        return self.p, self.q, self.v
+
+
+@compiled
+def _expected_means(orders, mean, numbers):  # type: ignore[no-untyped-def]
+    out = np.empty(len(orders))
+    for i in range(len(orders)):
+        out[i] = expected_mean(orders[i], mean[i], numbers)
+    return out
+
+
+@piece
+def expected_mean(orders, mean, numbers):  # type: ignore[no-untyped-def]
+    """Of one customer; `numbers` of GammaGamma."""
+    p, q, v = numbers
+    known = orders if orders >= 1 and np.isfinite(mean) else 0.0
+    return p * (v + (known * mean if known > 0 else 0.0)) / (p * known + q - 1.0)
 
 
 def _log_likelihood(x: Floats, z: Floats, p: float, q: float, v: float) -> float:

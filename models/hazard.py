@@ -49,6 +49,11 @@ def edges_of(horizon_days: int) -> Floats:
 
 @compiled
 def look_ahead(customers, parameters, edges):  # type: ignore[no-untyped-def]
+    return look_ahead_of(customers, parameters, edges)
+
+
+@piece
+def look_ahead_of(customers, parameters, edges):  # type: ignore[no-untyped-def]
     """Log of the hazard in each bin by buy-till-you-die (rows, bins), and inputs of the trees (rows * bins, INPUTS).
 
     `customers`: (rows, COLUMNS); `parameters`: r, alpha, a, b of BG/NBD, then of MBG/NBD. The trees see each bin

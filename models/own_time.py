@@ -72,17 +72,17 @@ class OwnTime:
     def measure(self, now: Floats, recency: Floats, T: Floats, window_days: float) -> Floats:
         """(3, rows) recency, T and the window after now (days since 1970, one or per row), from calendar days."""
         out = np.empty((3, len(T)))
-        _measure(self.begins, self._passed, now, recency, T, window_days, out)
+        _measure(self.begins, self.passed, now, recency, T, window_days, out)
         return out
 
     @cached_property
-    def _passed(self) -> Floats:
+    def passed(self) -> Floats:
         """Own days from `begins` to the end of each week, 0 first."""
         return np.concatenate([[0.0], np.cumsum(7.0 * np.array(self.pace))])
 
 
 @piece
-def _since(begins, passed, day):  # type: ignore[no-untyped-def]
+def own_day(begins, passed, day):  # type: ignore[no-untyped-def]
     """Own days from `begins` to the day; beyond the weeks with a pace they are calendar days."""
     weeks = (day - begins) / 7.0
     last = len(passed) - 1
@@ -97,12 +97,16 @@ def _since(begins, passed, day):  # type: ignore[no-untyped-def]
 @compiled
 def _measure(begins, passed, now, recency, T, window, out):  # type: ignore[no-untyped-def]
     for i in range(len(T)):
-        today = now[i % len(now)]
-        first = today - T[i]
-        born, here = _since(begins, passed, first), _since(begins, passed, today)
-        out[0, i] = _since(begins, passed, first + recency[i]) - born
-        out[1, i] = here - born
-        out[2, i] = _since(begins, passed, today + window) - here
+        out[0, i], out[1, i], out[2, i] = own_days(begins, passed, now[i % len(now)], recency[i], T[i], window)
+
+
+@piece
+def own_days(begins, passed, now, recency, T, window):  # type: ignore[no-untyped-def]
+    """Recency, T and window of one customer; `begins` and `passed` of OwnTime, all else in calendar days."""
+    first = now - T
+    born, here = own_day(begins, passed, first), own_day(begins, passed, now)
+    used = own_day(begins, passed, first + recency) - born
+    return used, here - born, own_day(begins, passed, now + window) - here
 
 
 def _expected(x: Floats, recency: Floats, T: Floats, now: float, weeks: int, time: OwnTime) -> Floats:

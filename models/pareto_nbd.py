@@ -45,8 +45,13 @@ class ParetoNbd:
         """(3, customers): P(alive), P(no purchase in the horizon), expected purchases in the horizon."""
         out = np.empty((3, len(T)))
         spans = np.broadcast_to(np.float64(horizon), T.shape)
-        _forecast(frequency, recency, T, spans, self.r, self.alpha, self.s, self.beta, out)
+        _forecast(frequency, recency, T, spans, self.numbers, out)
         return out
+
+    @property
+    def numbers(self) -> tuple[float, float, float, float]:
+        """The parameters as compiled code takes them."""
+        return self.r, self.alpha, self.s, self.beta
 
 
 @piece
@@ -91,14 +96,20 @@ def _sum(frequency, recency, T, weight, r, alpha, s, beta):  # type: ignore[no-u
 
 
 @compiled
-def _forecast(frequency, recency, T, horizon, r, alpha, s, beta, out):  # type: ignore[no-untyped-def]
+def _forecast(frequency, recency, T, horizon, numbers, out):  # type: ignore[no-untyped-def]
     for i in range(len(T)):
-        x, tx, now, t = frequency[i], recency[i], T[i], horizon[i]
-        alive, dead = _log_states(x, tx, now, r, alpha, s, beta)
-        both = _log_add(alive, dead)
-        later, gone = _log_states(x, tx, now + t, r, alpha, s, beta)
-        lived = log1p(t / (beta + now))
-        exposure = -expm1((1.0 - s) * lived) / (s - 1.0) if abs(s - 1.0) > 1e-9 else lived
-        out[0, i] = exp(alive - both)
-        out[1, i] = min(exp(_log_add(later, gone) - both), 1.0)
-        out[2, i] = (r + x) * (beta + now) / (alpha + now) * exposure * out[0, i]
+        out[0, i], out[1, i], out[2, i] = pareto_forecast(frequency[i], recency[i], T[i], horizon[i], numbers)
+
+
+@piece
+def pareto_forecast(x, recency, T, horizon, numbers):  # type: ignore[no-untyped-def]
+    """P(alive), P(no purchase in the horizon), expected purchases in it, of one customer; `numbers` of ParetoNbd."""
+    r, alpha, s, beta = numbers
+    alive, dead = _log_states(x, recency, T, r, alpha, s, beta)
+    both = _log_add(alive, dead)
+    later, gone = _log_states(x, recency, T + horizon, r, alpha, s, beta)
+    lived = log1p(horizon / (beta + T))
+    exposure = -expm1((1.0 - s) * lived) / (s - 1.0) if abs(s - 1.0) > 1e-9 else lived
+    lives = exp(alive - both)
+    lapse = min(exp(_log_add(later, gone) - both), 1.0)
+    return lives, lapse, (r + x) * (beta + T) / (alpha + T) * exposure * lives

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,13 +31,17 @@ class Season:
         days = tuple(cut / DAY for cut in cuts)
         return cls(days, tuple(levels), float(np.mean(levels)) if len(levels) else 0.0)
 
-    def level(self, as_of: int | NDArray[np.int64], rows: int) -> Floats:
-        """(rows,): the level a year before as_of, between the cut-offs around it."""
-        before = np.broadcast_to(np.asarray(as_of) / DAY - YEAR_DAYS, rows)
+    def level(self, as_of: int | NDArray[np.int64]) -> float | Floats:
+        """The level a year before as_of (us, one or per row), between the cut-offs around it."""
         if not self.days:
-            return np.full(rows, self.otherwise)
+            return self.otherwise
+        before = as_of / DAY - YEAR_DAYS
         known = (before >= self.days[0] - 1) & (before <= self.days[-1] + 1)
-        return np.where(known, np.interp(before, self.days, self.levels), self.otherwise)
+        return np.where(known, np.interp(before, *self._curve), self.otherwise)
+
+    @cached_property
+    def _curve(self) -> tuple[Floats, Floats]:
+        return np.array(self.days), np.array(self.levels)
 
 
 def returning(cuts: Sequence[int], levels: Sequence[float], as_of: int) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from histories.compiled import compiled
+from histories.compiled import compiled, piece
 
 Floats = NDArray[np.float64]
 _LEVELS = np.linspace(0, 1, 101)
@@ -53,13 +53,19 @@ class Spread:
 
 @compiled
 def _quantiles(edges, table, levels, gone, location, log_orders, out):  # type: ignore[no-untyped-def]
-    steps = table.shape[1] - 1
     for i in range(len(gone)):
-        group = np.searchsorted(edges, log_orders[i])
         for k in range(len(levels)):
-            out[k, i] = 0.0
-            if levels[k, i] > gone[i]:
-                place = (levels[k, i] - gone[i]) / (1.0 - gone[i]) * steps
-                left = min(int(place), steps - 1)
-                low, high = table[group, left], table[group, left + 1]
-                out[k, i] = np.exp(location[i] + low + (place - left) * (high - low))
+            out[k, i] = quantile(edges, table, levels[k, i], gone[i], location[i], log_orders[i])
+
+
+@piece
+def quantile(edges, table, level, gone, location, log_orders):  # type: ignore[no-untyped-def]
+    """Spend of one customer at a level; `edges` and `table` are those of a Spread."""
+    if level <= gone:
+        return 0.0
+    steps = table.shape[1] - 1
+    place = (level - gone) / (1.0 - gone) * steps
+    left = min(int(place), steps - 1)
+    group = np.searchsorted(edges, log_orders)
+    low, high = table[group, left], table[group, left + 1]
+    return np.exp(location + low + (place - left) * (high - low))

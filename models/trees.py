@@ -10,7 +10,7 @@ import lightgbm as lgb
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from histories.compiled import compiled
+from histories.compiled import compiled, piece
 
 # Bits of LightGBM's decision_type (include/LightGBM/tree.h).
 _CATEGORICAL, _DEFAULT_LEFT = 1, 2
@@ -56,6 +56,12 @@ class Trees:
         return cls(**{n: np.concatenate([*p, []]).astype(types.get(n, np.int32)) for n, p in parts.items()})
 
     @classmethod
+    def none(cls) -> Trees:
+        """No trees: every score is zero."""
+        whole, real = np.empty(0, dtype=np.int32), np.empty(0)
+        return cls(whole, real, whole, whole, np.empty(0, dtype=np.int8), real, whole)
+
+    @classmethod
     def sum_of(cls, parts: Sequence[Trees], weights: Sequence[float]) -> Trees:
         """One ensemble whose score is the weighted sum; its trees alternate, so that the first few are of all parts."""
         nodes = np.cumsum([0, *(len(part.feature) for part in parts)])
@@ -83,8 +89,13 @@ class Trees:
         """Raw score (before any link) of each row of X (rows, features): what predict(raw_score=True) gives."""
         rows = np.ascontiguousarray(X, dtype=np.float32)
         score = np.empty(len(rows))
-        _walk(self.feature, self.threshold, self.left, self.right, self.flags, self.leaf, self.root, rows, score)
+        _raw(self.arrays, rows, score)
         return score
+
+    @property
+    def arrays(self) -> tuple[NDArray, ...]:
+        """The trees as compiled code takes them."""
+        return self.feature, self.threshold, self.left, self.right, self.flags, self.leaf, self.root
 
 
 def tree_blocks(text: str) -> Iterator[dict[str, str]]:
@@ -107,7 +118,14 @@ def _flags(tree: dict[str, str]) -> NDArray[np.int8]:
 
 
 @compiled
-def _walk(feature, threshold, left, right, flags, leaf, root, X, score):  # type: ignore[no-untyped-def]
+def _raw(trees, X, score):  # type: ignore[no-untyped-def]
+    walk(trees, X, score)
+
+
+@piece
+def walk(trees, X, score):  # type: ignore[no-untyped-def]
+    """Raw scores (rows,) of the rows of X; `trees` are the arrays of Trees."""
+    feature, threshold, left, right, flags, leaf, root = trees
     for row in range(X.shape[0]):
         total = 0.0
         for node in root:

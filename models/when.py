@@ -17,8 +17,9 @@ from histories.compiled import compiled, piece
 from models.bg_nbd import BgNbd
 from models.boosting import Boosted
 from models.frame import Frame
-from models.hazard import COLUMNS, at_risk, edges_of, look_ahead
-from models.own_time import OwnTime
+from models.hazard import COLUMNS, at_risk, edges_of, look_ahead, look_ahead_of
+from models.own_time import OwnTime, own_day
+from models.trees import Trees, walk
 
 Floats = NDArray[np.float64]
 WEEKS = 4
@@ -60,7 +61,8 @@ class When:
         rows, place = np.unique(table.row, return_inverse=True)
         start, inputs = look_ahead(self._customers(frame.X[rows]), self._parameters, self.edges)
         cell = place * start.shape[1] + table.bin
-        begin = (start + self._pace(frame.as_of[rows])).ravel()[cell]
+        paces = _paces(frame.as_of[rows] / DAY, self.time.begins, self.time.passed, self.edges)
+        begin = (start + paces).ravel()[cell]
         more: dict[str, Any] = {"num_leaves": _LEAVES, "learning_rate": _RATE, "feature_fraction": 0.7}
         return Boosted.fit(inputs[cell], table.came, begin, "poisson", rounds=_ROUNDS, **more)
 
@@ -72,14 +74,10 @@ class When:
         of the horizon as an order gets unlikely, and is inf where one is less likely than 1 in 51. The weeks
         are of S(t); beyond a horizon of less than four weeks the hazard stays as it was on average.
         """
-        moments = np.broadcast_to(np.asarray(as_of, dtype=np.int64), len(X))
-        pace = self._pace(moments[:1] if np.ndim(as_of) == 0 else moments)
-        return _spread_out(self._scores(X), pace, np.log(self.common), np.asarray(lapse, np.float64), self.edges)
-
-    def _pace(self, as_of: NDArray[np.int64]) -> Floats:
-        """(moments, bins): log of how fast the shop's own time runs in each bin after as_of."""
-        at = as_of[:, None] / DAY + self.edges
-        return np.asarray(np.log(self.time.span(at[:, :-1], at[:, 1:]) / np.diff(self.edges)))
+        moments = np.atleast_1d(np.asarray(as_of, dtype=np.int64)) / DAY
+        days, weeks = np.empty(len(X)), np.empty((len(X), WEEKS))
+        _predict(self._customers(X), moments, np.asarray(lapse, np.float64), self._compiled, days, weeks)
+        return days, weeks
 
     def _scores(self, X: NDArray[np.float32]) -> Floats:
         """(rows, bins): log hazards at an even pace."""
@@ -101,6 +99,12 @@ class When:
     @cached_property
     def _positions(self) -> NDArray[np.intp]:
         return np.array([self.features.index(name) for name in COLUMNS])
+
+    @cached_property
+    def _compiled(self) -> tuple[Any, ...]:
+        """All that the compiled prediction takes of the model."""
+        trees = (self.trees.trees or Trees.none()).arrays
+        return self._parameters, self.edges, np.log(self.common), trees, self.time.begins, self.time.passed
 
     @cached_property
     def _parameters(self) -> Floats:
@@ -136,21 +140,45 @@ def _prior(frame: Frame) -> tuple[BgNbd, BgNbd]:
 
 
 @compiled
-def _spread_out(scores, pace, common, lapse, edges):  # type: ignore[no-untyped-def]
-    """Days and weeks of each row; `pace` (1 or rows, bins)."""
+def _predict(customers, moments, lapse, model, days, weeks):  # type: ignore[no-untyped-def]
+    """Fills days and weeks; `moments` (1 or rows,) in days since 1970."""
+    parameters, edges, common, trees, begins, passed = model
+    scores, inputs = look_ahead_of(customers, parameters, edges)
     rows, bins = scores.shape
-    days, weeks = np.empty(rows), np.empty((rows, WEEKS))
-    share = np.empty(bins)
+    moved = np.empty(rows * bins)
+    walk(trees, inputs, moved)
+    share, pace = np.empty(bins), np.empty(bins)
     for i in range(rows):
+        if i < len(moments):
+            _pace(moments[i], begins, passed, edges, pace)
         stays = min(max(lapse[i], _SURE), 1.0 - _SURE)
-        _share_out(scores[i], pace[i % len(pace)], common, 1.0 - stays, share)
+        scores[i] += moved[i * bins : (i + 1) * bins]
+        _share_out(scores[i], pace, common, 1.0 - stays, share)
         days[i] = _date(stays, share, edges)
         before = 1.0
         for week in range(WEEKS):
             after = stays ** _spent(7.0 * (week + 1), share, edges)
             weeks[i, week] = before - after
             before = after
-    return days, weeks
+
+
+@compiled
+def _paces(moments, begins, passed, edges):  # type: ignore[no-untyped-def]
+    """(moments, bins): what _pace says of each moment."""
+    paces = np.empty((len(moments), len(edges) - 1))
+    for i in range(len(moments)):
+        _pace(moments[i], begins, passed, edges, paces[i])
+    return paces
+
+
+@piece
+def _pace(moment, begins, passed, edges, pace):  # type: ignore[no-untyped-def]
+    """Log of how fast the shop's own time runs in each bin after the moment."""
+    before = own_day(begins, passed, moment)
+    for k in range(len(pace)):
+        after = own_day(begins, passed, moment + edges[k + 1])
+        pace[k] = log((after - before) / (edges[k + 1] - edges[k]))
+        before = after
 
 
 @piece
