@@ -6,12 +6,12 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
-from histories.history import Events, History, Lines
+from histories.history import History
 
 _MOST_REMEMBERED: Final = 20_000  # answers
-_DERIVED: Final = ("offsets", "local_day", "local_hour")  # from other columns, and the zone
-_LINES: Final = tuple(name for name in Lines.__dataclass_fields__ if name not in _DERIVED)
-_EVENTS: Final = tuple(name for name in Events.__dataclass_fields__ if name != "offsets")
+# What tells lines from one another: one that is written stays as it is, or goes.
+_LINES: Final = ("occurred_at", "recorded_at", "product", "quantity", "amount")
+_EVENTS: Final = ("occurred_at", "recorded_at", "kind", "product")
 
 
 @dataclass(slots=True)

@@ -55,7 +55,8 @@ def answer(
     """
     X, _ = rows(history, moment.as_of, release.encoder, live=moment.live)
     watch.lap("features")
-    bought = X[:, release.row_names.index("purchases")] > 0
+    bought = X[:, release.bought_at] > 0
+    may = np.array([consent["prediction"] for consent in consents], dtype=bool)
     made: dict[str, Sequence[Part]] = {}
     for part in ask.parts:
         stage = ask.stage(part)
@@ -65,7 +66,7 @@ def answer(
         if part == "next_purchase":
             made[part] = next_purchases(history, X, bought, consents, release, moment, ask, made.get("churn", ()))
         else:
-            made[part] = _scores(part, X, bought, consents, release, moment, ask.explain)
+            made[part] = _scores(part, X, bought, may, release, moment, ask.explain)
         watch.lap(stage)
     return [{part: made[part][customer] for part in ask.parts} for customer in range(len(history))]
 
@@ -98,22 +99,22 @@ def _scores(
     part: str,
     X: NDArray[np.float32],
     bought: NDArray[np.bool_],
-    consents: Consents,
+    may: NDArray[np.bool_],
     release: Release,
     moment: Moment,
     explain: bool,
 ) -> list[Part]:
-    allowed = [consent["prediction"] for consent in consents]
-    scored = np.flatnonzero(bought & allowed)
-    chosen = X if len(scored) == len(X) else X[scored]
-    by_model = iter(_MAKERS[part](release, chosen, moment.as_of, explain) if len(scored) else ())
+    scored = bought & may
+    if scored.all():
+        return _MAKERS[part](release, X, moment.as_of, explain)
+    by_model = iter(_MAKERS[part](release, X[scored], moment.as_of, explain) if scored.any() else ())
     return [
         fallbacks.withheld(part, release)
-        if not may
+        if not allowed
         else next(by_model)
         if has_bought
         else fallbacks.prior(part, release, moment.as_of)
-        for has_bought, may in zip(bought.tolist(), allowed, strict=True)
+        for has_bought, allowed in zip(bought.tolist(), may.tolist(), strict=True)
     ]
 
 

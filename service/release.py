@@ -71,6 +71,11 @@ class Release:
         """Names of the columns that models.frame.rows makes for this release."""
         return (*NAMES, *self.encoder.names)
 
+    @cached_property
+    def bought_at(self) -> int:
+        """Where in a row it says whether the customer has bought at all."""
+        return self.row_names.index("purchases")
+
     def newcomer(self, as_of: int) -> tuple[float, Value]:
         """Churn and value of somebody new; the same all day (UTC), so that each is computed once a day."""
         day = as_of - as_of % DAY
