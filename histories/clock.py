@@ -30,7 +30,7 @@ def to_datetime(instant: int) -> datetime:
 
 def to_text(instant: int) -> str:
     """ISO 8601 in UTC, to the second: 2011-09-10T22:59:59Z."""
-    return to_datetime(instant).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return to_datetime(instant).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def end_of_day(day: date, zone: str) -> int:

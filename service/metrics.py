@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from typing import Any, Final
@@ -9,6 +10,7 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+_STAGED: Final = 8  # of so many predictions, the stages of one are counted: all eight cost more than a model
 _SECONDS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 
 
@@ -17,9 +19,10 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._predictions = itertools.cycle(range(_STAGED))
         self._requests = _Series(self._counter("requests", "Requests answered", "endpoint", "status"))
         self._duration = _Series(self._histogram("request_seconds", "Time to answer", "endpoint"))
-        self._stages = _Series(self._histogram("stage_seconds", "Time per stage of a prediction", "stage"))
+        self._stages = _Series(self._histogram("stage_seconds", f"Time per stage, of every {_STAGED}th prediction", "stage"))
         self._answers = _Series(self._counter("answers", "Parts of answers", "part", "source", "fallback", "release"))
         self._lines = _Series(self._counter("lines", "Lines and events posted", "outcome"))
         self._served = Gauge(
@@ -40,6 +43,10 @@ class Metrics:
     def request(self, endpoint: str, status: int, seconds: float) -> None:
         self._requests.of(endpoint, status).inc()
         self._duration.of(endpoint).observe(seconds)
+
+    def counts_stages(self) -> bool:
+        """Whether those of the prediction that begins now are to be counted."""
+        return next(self._predictions) == 0
 
     def stage(self, name: str, seconds: float) -> None:
         self._stages.of(name).observe(seconds)

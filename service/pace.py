@@ -33,11 +33,11 @@ class Pace:
 class Stopwatch:
     """Stages of one prediction, reported as it goes, within `deadline` seconds of the request's arrival."""
 
-    __slots__ = ("_laps", "_metrics", "_pace", "_since", "_until", "hurried")
+    __slots__ = ("_counted", "_laps", "_metrics", "_pace", "_since", "_until", "hurried")
 
     def __init__(self, metrics: Metrics, pace: Pace, call: Call | None, deadline: float) -> None:
         """Without a call the time runs from now, and there is enough of it."""
-        self._metrics, self._pace = metrics, pace
+        self._metrics, self._pace, self._counted = metrics, pace, metrics.counts_stages()
         self._since = time.perf_counter() if call is None else call.arrived
         self._until = math.inf if call is None else call.arrived + deadline
         self._laps: list[tuple[str, float, float]] = [] if call is None else call.stages
@@ -46,7 +46,8 @@ class Stopwatch:
     def lap(self, stage: str) -> None:
         """The stage ends now."""
         now = time.perf_counter()
-        self._metrics.stage(stage, now - self._since)
+        if self._counted:
+            self._metrics.stage(stage, now - self._since)
         self._pace.note(stage, now - self._since)
         self._laps.append((stage, self._since, now))
         self._since = now
