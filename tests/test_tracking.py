@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -12,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from histories.errors import BadInput
 from training.tracking import CHALLENGER, MODELS, Release, Run, Tracker
 
 EXAMPLE = (pd.DataFrame({"purchases": [1.0]}), pd.DataFrame({"probability": [0.5]}))
@@ -20,6 +22,15 @@ EXAMPLE = (pd.DataFrame({"purchases": [1.0]}), pd.DataFrame({"probability": [0.5
 @pytest.fixture
 def tracker(tracking_uri: str) -> Tracker:
     return Tracker(tracking_uri)
+
+
+def test_a_server_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with socket.socket() as taken:  # bound, and never listening
+        taken.bind(("127.0.0.1", 0))
+        silent = Tracker(f"http://somebody:secret@127.0.0.1:{taken.getsockname()[1]}")
+        with pytest.raises(BadInput, match=r"the MLflow server at 127\.0\.0\.1 does not answer"):
+            silent.newest()
 
 
 @pytest.fixture

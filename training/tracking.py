@@ -34,6 +34,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import mlflow
 import numpy as np
@@ -45,6 +46,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
 
+from histories.errors import BadInput
 from histories.urls import absolute
 
 MODELS = ("churn", "customer_value", "next_purchase", "segments")
@@ -56,6 +58,7 @@ _QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "1",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # seven, MLflow's own, are minutes of silence where nobody answers
     "MLFLOW_UV_AUTO_DETECT": "false",  # or a uv.lock of the working folder is packed into every model
 }
 
@@ -92,7 +95,13 @@ class Tracker:
         self.client = MlflowClient(self.uri, self.uri)
 
     def experiment_id(self) -> str:
-        found = self.client.get_experiment_by_name(EXPERIMENT)
+        """Creates the experiment where it is missing. Raises BadInput where no server answers: all work begins here."""
+        try:
+            found = self.client.get_experiment_by_name(EXPERIMENT)
+        except MlflowException as error:
+            if isinstance(error.__cause__ or error.__context__, OSError):
+                raise BadInput(f"the MLflow server at {urlsplit(self.uri).hostname} does not answer") from None
+            raise
         if found:
             return str(found.experiment_id)
         location = (self.folder / "artifacts").as_uri() if self.folder else None
