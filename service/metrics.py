@@ -22,7 +22,9 @@ class Metrics:
         self._predictions = itertools.cycle(range(_STAGED))
         self._requests = _Series(self._counter("requests", "Requests answered", "endpoint", "status"))
         self._duration = _Series(self._histogram("request_seconds", "Time to answer", "endpoint"))
-        self._stages = _Series(self._histogram("stage_seconds", f"Time per stage, of every {_STAGED}th prediction", "stage"))
+        self._stages = _Series(
+            self._histogram("stage_seconds", f"Time per stage, of every {_STAGED}th prediction", "stage")
+        )
         self._answers = _Series(self._counter("answers", "Parts of answers", "part", "source", "fallback", "release"))
         self._lines = _Series(self._counter("lines", "Lines and events posted", "outcome"))
         self._served = Gauge(
