@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from histories.compiled import compiled, piece
+from histories.compiled import piece
 
 Floats = NDArray[np.float64]
 _LEVELS = np.linspace(0, 1, 101)
@@ -44,23 +44,13 @@ class Spread:
         parts = [residuals[member == group] for group in range(groups)]
         return cls(edges, np.array([np.quantile(p, _LEVELS) if len(p) >= _FEWEST else pooled for p in parts]))
 
-    def quantiles_at(self, levels: Floats, gone: Floats, location: Floats, log_orders: Floats) -> Floats:
-        """(levels, rows) of spend at levels (levels, rows): zero up to P(no purchase), around exp(location) beyond."""
-        out = np.empty(levels.shape)
-        _quantiles(self.edges, self.quantiles, levels, gone, location, log_orders, out)
-        return out
-
-
-@compiled
-def _quantiles(edges, table, levels, gone, location, log_orders, out):  # type: ignore[no-untyped-def]
-    for i in range(len(gone)):
-        for k in range(len(levels)):
-            out[k, i] = quantile(edges, table, levels[k, i], gone[i], location[i], log_orders[i])
-
 
 @piece
 def quantile(edges, table, level, gone, location, log_orders):  # type: ignore[no-untyped-def]
-    """Spend of one customer at a level; `edges` and `table` are those of a Spread."""
+    """Spend of one customer at a level: zero up to `gone`, P(no purchase), around exp(location) beyond.
+
+    `edges` and `table` are the edges and quantiles of a Spread.
+    """
     if level <= gone:
         return 0.0
     steps = table.shape[1] - 1

@@ -9,7 +9,7 @@ from scipy.special import expit
 from histories.clock import DAY
 from models.score import _BELIEF, _kept, _level, _weight
 from models.season import returning
-from models.spread import Spread
+from models.spread import Spread, quantile
 
 
 @pytest.mark.parametrize("objective", ["binary", "poisson", "regression"])
@@ -65,10 +65,12 @@ def test_a_spread_covers_what_it_is_asked_to() -> None:
     often = rng.normal(0, 1, 4000)
     residuals = rng.normal(0, np.where(often > 0, 0.4, 1.0))
     spread = Spread.fit(residuals[:2000], often[:2000])
-    level, sure = np.full(2000, 0.1), np.zeros(2000)
     asked = often[2000:]
     shift = np.log(np.exp(residuals[:2000]).mean())  # the spread is centred on the mean
-    low, high = np.log(spread.quantiles_at(np.stack([level, 1 - level]), sure, sure, asked)) + shift
+    low, high = (
+        np.log([quantile(spread.edges, spread.quantiles, level, 0.0, 0.0, often) for often in asked]) + shift
+        for level in (0.1, 0.9)
+    )
     inside = (residuals[2000:] >= low) & (residuals[2000:] <= high)
     for part in (asked > 0.5, asked < -0.5):
         assert inside[part].mean() == pytest.approx(0.8, abs=0.05)
@@ -76,8 +78,7 @@ def test_a_spread_covers_what_it_is_asked_to() -> None:
 
 def test_a_spread_by_hand() -> None:
     spread = Spread(np.empty(0), np.linspace(-1, 1, 101)[None, :])
-    gone = np.array([0.0, 0.5, 0.5, 0.9])
-    levels = np.array([[0.5, 0.5, 0.75, 0.5]])
-    found = spread.quantiles_at(levels, gone, np.full(4, np.log(10.0)), np.zeros(4))
-    np.testing.assert_allclose(found, [[10.0, 0.0, 10.0, 0.0]], atol=1e-12)
+    asked = ((0.5, 0.0), (0.5, 0.5), (0.75, 0.5), (0.5, 0.9))
+    found = [quantile(spread.edges, spread.quantiles, level, gone, np.log(10.0), 0.0) for level, gone in asked]
+    np.testing.assert_allclose(found, [10.0, 0.0, 10.0, 0.0], atol=1e-12)
     assert np.exp(Spread.usual().quantiles).mean() == pytest.approx(1.0, abs=0.05)
