@@ -84,13 +84,12 @@ class CustomerValue:
         """Of feature rows, for the horizon after as_of."""
         inputs, base = self.basis.look(X, as_of)
         said = {name: score.raw(inputs, _STARTS[name](base)) for name, score in self.scores.items()}
-        if not self.has_money:
-            nothing = np.zeros(len(X))
-            return Value(nothing, nothing, nothing, nothing, np.exp(np.clip(said["orders"], -20, 20)))
         location, often = _of_buyers(said, base)
         location = location + (self.scale + self.prices.level(as_of))
         out = np.empty((len(Value._fields), len(X)))
         _numbers(said["churn"], said["orders"], location, often, self.spread.edges, self.spread.quantiles, out)
+        if not self.has_money:
+            out[: Value._fields.index("orders")] = 0.0
         return Value(*out)
 
     def fallback(self, as_of: int) -> Value:

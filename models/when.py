@@ -81,8 +81,7 @@ class When:
 
     def _scores(self, X: NDArray[np.float32]) -> Floats:
         """(rows, bins): log hazards at an even pace."""
-        start, inputs = look_ahead(self._customers(X), self._parameters, self.edges)
-        return start if self.trees.trees is None else start + self.trees.raw(inputs).reshape(start.shape)
+        return np.asarray(_scores(self._customers(X), *self._compiled[:3]))
 
     def _shares(self, X: NDArray[np.float32]) -> Floats:
         hazard = np.exp(self._scores(X))
@@ -104,7 +103,7 @@ class When:
     def _compiled(self) -> tuple[Any, ...]:
         """All that the compiled prediction takes of the model."""
         trees = (self.trees.trees or Trees.none()).arrays
-        return self._parameters, self.edges, np.log(self.common), trees, self.time.begins, self.time.passed
+        return self._parameters, self.edges, trees, np.log(self.common), self.time.begins, self.time.passed
 
     @cached_property
     def _parameters(self) -> Floats:
@@ -142,17 +141,14 @@ def _prior(frame: Frame) -> tuple[BgNbd, BgNbd]:
 @compiled
 def _predict(customers, moments, lapse, model, days, weeks):  # type: ignore[no-untyped-def]
     """Fills days and weeks; `moments` (1 or rows,) in days since 1970."""
-    parameters, edges, common, trees, begins, passed = model
-    scores, inputs = look_ahead_of(customers, parameters, edges)
+    parameters, edges, trees, common, begins, passed = model
+    scores = _log_hazards(customers, parameters, edges, trees)
     rows, bins = scores.shape
-    moved = np.empty(rows * bins)
-    walk(trees, inputs, moved)
     share, pace = np.empty(bins), np.empty(bins)
     for i in range(rows):
         if i < len(moments):
             _pace(moments[i], begins, passed, edges, pace)
         stays = min(max(lapse[i], _SURE), 1.0 - _SURE)
-        scores[i] += moved[i * bins : (i + 1) * bins]
         _share_out(scores[i], pace, common, 1.0 - stays, share)
         days[i] = _date(stays, share, edges)
         before = 1.0
@@ -160,6 +156,20 @@ def _predict(customers, moments, lapse, model, days, weeks):  # type: ignore[no-
             after = stays ** _spent(7.0 * (week + 1), share, edges)
             weeks[i, week] = before - after
             before = after
+
+
+@compiled
+def _scores(customers, parameters, edges, trees):  # type: ignore[no-untyped-def]
+    return _log_hazards(customers, parameters, edges, trees)
+
+
+@piece
+def _log_hazards(customers, parameters, edges, trees):  # type: ignore[no-untyped-def]
+    """(rows, bins) at an even pace."""
+    scores, inputs = look_ahead_of(customers, parameters, edges)
+    moved = np.empty(len(inputs))
+    walk(trees, inputs, moved)
+    return scores + moved.reshape(scores.shape)
 
 
 @compiled

@@ -24,7 +24,7 @@ from service.shelf import Shelf
 
 _LOOK_SECONDS: Final = 0.5  # between looks at the shelf: one small file
 _FIRST_WORD_SECONDS: Final = 20.0  # how long a start waits for the registry when an older release could be served
-_SETTLE_SECONDS: Final = 15.0  # that a new worker takes no connections for want of a release
+_HOLD_SECONDS: Final = 15.0  # that a new worker takes no connections for want of a release
 _YOUNG: Final = (10_000, 20, 50)  # for the garbage collector: an answer makes a thousand objects and keeps none
 
 _log = logging.getLogger("regulars")
@@ -56,12 +56,12 @@ class Releases:
         """Begin to follow the registry; returns once a release is served, or it is clear that there is none yet.
 
         Until then the worker takes no connections: those that come go to the workers beside it. What takes longer than
-        _SETTLE_SECONDS goes on beside the requests. The worker is ready when `current` is set.
+        _HOLD_SECONDS goes on beside the requests. The worker is ready when `current` is set.
         """
         began = time.time()
         self._watch_registry()
         threading.Thread(target=self._follow, args=(began,), name="releases", daemon=True).start()
-        self._looked.wait(_SETTLE_SECONDS)
+        self._looked.wait(_HOLD_SECONDS)
 
     def close(self) -> None:
         self._stop.set()
