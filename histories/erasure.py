@@ -7,17 +7,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from histories import outputs, privacy, trainings
+from histories.access import Access
+from histories.database import forget_log
 from histories.outputs import Erased, Output
-from histories.tables import forget_log
-
-if TYPE_CHECKING:
-    from histories.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +26,7 @@ class Erasure:
     outputs_left: tuple[str, ...]  # those that could not be rewritten; tried again at every later erasure
 
 
-def erase(store: Store, customer_id: str) -> Erasure | None:
+def erase(store: Access, customer_id: str) -> Erasure | None:
     """None when unknown. Raises BadInput without settings.erasure_key, or with another than before."""
     with store.writing() as connection:
         names = privacy.erase(connection, store.settings, customer_id)
@@ -48,7 +45,7 @@ def erase(store: Store, customer_id: str) -> Erasure | None:
     )
 
 
-def note_output(store: Store, place: str, release: str, as_of: int, *, began: int) -> None:
+def note_output(store: Access, place: str, release: str, as_of: int, *, began: int) -> None:
     """To be called when a batch output has been written by a run that began at `began` (us, the wall clock's)."""
     with store.writing(news=False) as connection:
         due = outputs.note(connection, place, release, as_of, began)
@@ -57,7 +54,7 @@ def note_output(store: Store, place: str, release: str, as_of: int, *, began: in
 
 
 @contextmanager
-def noting(store: Store, place: str, release: str = outputs.NO_RELEASE, as_of: int | None = None) -> Iterator[None]:
+def noting(store: Access, place: str, release: str = outputs.NO_RELEASE, as_of: int | None = None) -> Iterator[None]:
     """Around the writing of an output: noted before, since a killed run leaves persons there, and after it."""
     began = time.time_ns() // 1000
     note = partial(note_output, store, place, release, began if as_of is None else as_of, began=began)
@@ -66,13 +63,13 @@ def noting(store: Store, place: str, release: str = outputs.NO_RELEASE, as_of: i
     note()
 
 
-def forget_output(store: Store, place: str) -> None:
+def forget_output(store: Access, place: str) -> None:
     """Of an output that is gone."""
     with store.writing(news=False) as connection:
         outputs.settle(connection, place, None)
 
 
-def note_training(store: Store, release: str, customer_ids: Sequence[str], rows: NDArray[np.int32]) -> None:
+def note_training(store: Access, release: str, customer_ids: Sequence[str], rows: NDArray[np.int32]) -> None:
     """Who a release was trained on, and their rows in it (-1 without one); nothing is kept without an erasure key."""
     key = privacy.key_of(store.settings)
     if key:
@@ -80,13 +77,13 @@ def note_training(store: Store, release: str, customer_ids: Sequence[str], rows:
             trainings.note(connection, release, [privacy.keyed_hash(key, name) for name in customer_ids], rows)
 
 
-def masked_rows(store: Store, release: str) -> NDArray[np.int32]:
+def masked_rows(store: Access, release: str) -> NDArray[np.int32]:
     """The rows of a release that are of persons erased since it was trained."""
     with store.snapshot() as connection:
         return trainings.rows_of(connection, release, sorted(privacy.erased(connection)))
 
 
-def _erase_from(store: Store, output: Output, erased: Erased) -> bool:
+def _erase_from(store: Access, output: Output, erased: Erased) -> bool:
     """Whether somebody may be left in the output. One that is due is searched for everybody ever erased."""
     left = outputs.erase_from(output.place, EverErased.of(store) if output.due else erased)
     if left is not output.due:
@@ -103,7 +100,7 @@ class EverErased:
     hashes: frozenset[str]
 
     @classmethod
-    def of(cls, store: Store) -> EverErased:
+    def of(cls, store: Access) -> EverErased:
         """Raises BadInput where somebody was erased and settings.erasure_key is missing, or another."""
         with store.snapshot() as connection:
             return cls(privacy.key_of(store.settings), privacy.tombstones(connection, store.settings))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from histories import store as stores
+from histories import many as stores
 from histories.history import History
 from histories.sample import drawn, hashes
 from histories.selection import of_customers

@@ -1,0 +1,102 @@
+"""Ways into a store's database: transactions for readers and writers, and bare cursors for who is in a hurry."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from histories import writing
+from histories.database import ONE_STATE, never_create, said, wait_at_most
+from histories.errors import BadInput
+from histories.patience import be_patient, quick
+from histories.settings import Settings
+
+
+class Access:
+    """One open database. Reads may come from any thread; each write is one durable transaction."""
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        self.engine = engine
+        self.settings = settings
+        self._local = threading.local()
+        self._read_seconds: float | None = None
+
+    def close(self) -> None:
+        if raw := getattr(self._local, "raw", None):
+            raw.close()
+        self._local = threading.local()
+        self.engine.dispose()
+
+    def be_quick(self, *, read_seconds: float, write_seconds: float) -> None:
+        """For a service: how long to wait for a lock, where a command waits half a minute, or for a silent server.
+
+        An SQLite file that is gone is not made anew, empty.
+        """
+        self._read_seconds = read_seconds
+        if self.engine.dialect.name == "sqlite":
+            sa.event.listen(self.engine, "connect", lambda raw, _: wait_at_most(raw, write_seconds))
+            never_create(self.engine)
+        else:
+            self.engine.update_execution_options(lock_seconds=write_seconds)
+            be_patient(self.engine, read_seconds)
+        self.reopen()
+
+    def reopen(self) -> None:
+        """Forgets all that is remembered: another file took the store's place."""
+        self.close()
+
+    @contextmanager
+    def writing(self, *, news: bool = True) -> Iterator[Connection]:
+        """One transaction, durable on leaving; raises BadInput where the database refuses (full, locked, gone).
+
+        Without `news`, version() stays: nothing that a prediction could see is written.
+        """
+        try:
+            with self.engine.execution_options(write=True).begin() as connection:
+                yield connection
+                if news:
+                    writing.bump(connection, "version")
+        except (sa.exc.OperationalError, self.engine.dialect.loaded_dbapi.OperationalError) as error:
+            raise BadInput(f"the store could not be written and is as before: {said(error)}") from None
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """One state of the store, however long it is read; raises BadInput where the database refuses."""
+        try:
+            with self.engine.begin() as connection:
+                yield connection
+        except sa.exc.OperationalError as error:
+            raise BadInput(f"the store could not be read: {said(error)}") from None
+
+    @contextmanager
+    def _quick(self) -> Iterator[Any]:
+        """A bare cursor on this thread's own connection: SQLAlchemy's layers cost more than the read itself."""
+        raw = getattr(self._local, "raw", None)
+        if raw is None:
+            raw = self._local.raw = self.engine.raw_connection()
+            if self._read_seconds is not None:
+                (wait_at_most if self.engine.dialect.name == "sqlite" else quick)(raw, self._read_seconds)
+        try:
+            cursor = raw.cursor()
+            cursor.execute("BEGIN" if self.engine.dialect.name == "sqlite" else ONE_STATE)
+            yield cursor
+            raw.rollback()
+            cursor.close()
+        except BaseException:
+            self._local.raw = None  # a server that went away is asked anew, by another connection
+            raw.invalidate()
+            raise
+
+    def _sql(self, text: str) -> str:
+        return text if self.engine.dialect.paramstyle == "qmark" else text.replace("?", "%s")
+
+    def _meta(self, name: str) -> str | None:
+        with self._quick() as cursor:
+            cursor.execute(self._sql("SELECT value FROM meta WHERE name = ?"), (name,))
+            row = cursor.fetchone()
+        return row[0] if row else None
