@@ -32,7 +32,7 @@ from service.ask import PARTS
 from service.backend import Backend
 from service.errors import Problem, invalid
 from service.front import Front
-from service.start import open_backend
+from service.worker import open_backend
 
 _MOST_SECONDS = 30  # for any answer; none should take a tenth of it
 

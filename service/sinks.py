@@ -58,9 +58,7 @@ def sink_of(out: str, table: str = "scores") -> Sink:
 
 
 @dataclass(frozen=True)
-class OneFile:
-    """FILE.parquet or FILE.csv, and FILE.manifest.json."""
-
+class _OnDisk:
     path: Path
 
     @property
@@ -70,6 +68,10 @@ class OneFile:
     @property
     def place(self) -> str:
         return str(self.path.absolute())
+
+
+class OneFile(_OnDisk):
+    """FILE.parquet or FILE.csv, and FILE.manifest.json."""
 
     def work(self, home: Path) -> Path:
         return self.path.with_name(f".{self.path.name}.parts")
@@ -82,19 +84,8 @@ class OneFile:
         _write_json(self.path.with_name(f"{self.path.name}.manifest.json"), manifest)
 
 
-@dataclass(frozen=True)
-class ParquetFolder:
+class ParquetFolder(_OnDisk):
     """FOLDER/day=YYYY-MM-DD/part-NNNNN.parquet, a partition per day of as_of: the last run of a day stands for it."""
-
-    path: Path
-
-    @property
-    def name(self) -> str:
-        return str(self.path)
-
-    @property
-    def place(self) -> str:
-        return str(self.path.absolute())
 
     def work(self, home: Path) -> Path:
         return self.path / "_parts"  # readers of partitioned data pass over names that begin with _

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import textwrap
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain, repeat
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from mlflow.exceptions import MlflowException
 
 from histories.errors import BadInput
 from training.tracking import CHALLENGER, MODELS, Release, Run, Tracker
@@ -31,6 +38,51 @@ def test_a_server_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch)
         silent = Tracker(f"http://somebody:secret@127.0.0.1:{taken.getsockname()[1]}")
         with pytest.raises(BadInput, match=r"the MLflow server at 127\.0\.0\.1 does not answer"):
             silent.newest()
+
+
+@contextmanager
+def server(unavailable: Iterator[bool]) -> Iterator[tuple[str, list[str]]]:
+    """URL of an MLflow server that knows one experiment and is unavailable when told so; and what it was asked."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            down = next(unavailable)
+            body = json.dumps({"experiment": {"experiment_id": "7", "name": "regulars"}}).encode()
+            self.send_response(503 if down else 200)
+            self.send_header("Content-Length", "0" if down else str(len(body)))
+            self.end_headers()
+            self.wfile.write(b"" if down else body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{listening.server_port}", asked
+        listening.shutdown()
+
+
+def test_only_the_first_call_is_impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that is not there is named soon; one that is away for a while, in the middle of a run, is waited for."""
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", raising=False)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_JITTER", "0")
+    with server(repeat(True)) as (url, asked):
+        with pytest.raises(BadInput, match="does not answer"):
+            Tracker(url).experiment_id()
+        assert len(asked) == 3
+    with server(iter([False, *[True] * 6, False])) as (url, asked):
+        tracker = Tracker(url)
+        assert [tracker.experiment_id(), tracker.experiment_id()] == ["7", "7"]
+        assert len(asked) == 8
+    with server(chain([False], repeat(True))) as (url, _):
+        tracker = Tracker(url)
+        tracker.experiment_id()
+        with pytest.raises(MlflowException):
+            tracker.champion()  # a release must not be judged beside none because nobody could be asked
+    assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
 
 
 @pytest.fixture

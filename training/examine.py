@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,9 +15,10 @@ from models.frame import Frame, rows, training_frame
 from training import baselines, gates, judge, recipe
 from training.backtest import Holdout, hold_out, until
 from training.baselines import Columns
-from training.judge import Answers, K
+from training.judge import Answers, K, Scores, Truth
 from training.recipe import Fitted, Frames
 from training.tracking import MODELS, Release, Tracker
+from training.verdict import Verdict, reach_verdict
 
 Step = Callable[[str], None]
 
@@ -65,6 +66,27 @@ def pass_gates(history: History, frame: Frame, fitted: Fitted, holdout: Holdout,
         np.concatenate([frame.orders[labelled], holdout.truth.orders]),
     )
     return gates.no_telling_attribute(table, fitted.encoder.names, settings.allowed_attributes)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """How a recipe stood in its examination, the champion beside it."""
+
+    truth: Truth
+    methods: Mapping[str, Answers]  # regulars, every baseline, and the champion where it could be asked
+    scores: Scores
+    verdict: Verdict
+
+
+def judged(tracker: Tracker, release: str, examined: Examination, horizon_days: int, scratch: Path) -> Judgement:
+    """Asks the champion about the same holdout, and reaches the verdict on a release that is yet to be made."""
+    champion, methods, silent = tracker.champion(), dict(examined.methods), ""
+    if champion and examined.fitted:
+        theirs, silent = beside(tracker, champion, examined.holdout, horizon_days, scratch)
+        methods |= {judge.CHAMPION: theirs} if theirs else {}
+    truth, beside_whom = examined.holdout.truth, champion.id if champion else None
+    verdict = reach_verdict(release, beside_whom, truth, methods, silent=silent, warnings=examined.warnings)
+    return Judgement(truth, methods, judge.score(truth, methods), verdict)
 
 
 def beside(

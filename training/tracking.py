@@ -58,9 +58,11 @@ _QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "1",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # seven, MLflow's own, are minutes of silence where nobody answers
     "MLFLOW_UV_AUTO_DETECT": "false",  # or a uv.lock of the working folder is packed into every model
 }
+# Until a server has answered once. Later calls have MLflow's own patience, of minutes: whoever has trained for an hour
+# waits for a server that is started anew, but a name that nobody answers to is told at once.
+_IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 
 
 @dataclass(frozen=True)
@@ -93,15 +95,18 @@ class Tracker:
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
         self.client = MlflowClient(self.uri, self.uri)
+        self._answered = False
 
     def experiment_id(self) -> str:
         """Creates the experiment where it is missing. Raises BadInput where no server answers: all work begins here."""
         try:
-            found = self.client.get_experiment_by_name(EXPERIMENT)
+            with _defaults({} if self._answered else _IMPATIENT):
+                found = self.client.get_experiment_by_name(EXPERIMENT)
         except MlflowException as error:
             if isinstance(error.__cause__ or error.__context__, OSError):
                 raise BadInput(f"the MLflow server at {urlsplit(self.uri).hostname} does not answer") from None
             raise
+        self._answered = True
         if found:
             return str(found.experiment_id)
         location = (self.folder / "artifacts").as_uri() if self.folder else None
@@ -209,8 +214,10 @@ class Tracker:
     def _champion_id(self, name: str) -> str | None:
         try:
             return str(self.client.get_model_version_by_alias(name, CHAMPION).tags.get("release"))
-        except MlflowException:  # no such model, or no such alias yet
-            return None
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):  # no such model, or alias
+                return None
+            raise
 
 
 class Run:
@@ -295,6 +302,18 @@ Example = tuple[pd.DataFrame, pd.DataFrame]  # input and output of predict
 def _folder(uri: str) -> Path | None:
     """The folder of a SQLite tracking database, where its artifacts go too; None for servers."""
     return Path(uri.removeprefix("sqlite:///")).parent if uri.startswith("sqlite:///") else None
+
+
+@contextmanager
+def _defaults(variables: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables for a moment, but for those that the user has set."""
+    new = {name: value for name, value in variables.items() if name not in os.environ}
+    os.environ.update(new)
+    try:
+        yield
+    finally:
+        for name in new:
+            del os.environ[name]
 
 
 def _alive(pid: int) -> bool:

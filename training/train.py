@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -11,8 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-
-from numpy.typing import NDArray
 
 from histories.clock import to_text
 from histories.erasure import note_training
@@ -22,12 +19,12 @@ from histories.settings import Settings
 from histories.store import Store
 from models.frame import Frame, training_frame
 from models.mlflow_loader import example
-from training import drift, judge, plots, recipe, report
+from training import recipe, record, report
 from training.backtest import until
-from training.examine import beside, examine
+from training.examine import examine, judged
 from training.judge import Scores
 from training.tracking import MODELS, Release, Run, Tracker
-from training.verdict import Verdict, reach_verdict
+from training.verdict import Verdict
 
 Progress = Callable[[str, int, int], None]  # stage that begins, stages done, stages in all
 _STAGES = (
@@ -79,35 +76,20 @@ def train(
     with tracker.run(f"{days} days") as run, tempfile.TemporaryDirectory() as scratch:
         release, folder = f"{datetime.now(UTC):%Y-%m-%d}-{run.run_id[:6]}", Path(scratch)
         tags = made_of | {"as_of": to_text(as_of)}
-        run.log(_params(history, store.currency) | {"share_of_customers": share} | tags, tags)
-
+        record.beginning(run, history, store.currency, share, tags)
         examined = examine(history, as_of, days, settings, watch.step, frames)
-        champion, methods, silent = tracker.champion(), dict(examined.methods), ""
-        if champion and examined.fitted:
-            theirs, silent = beside(tracker, champion, examined.holdout, days, folder)
-            methods |= {judge.CHAMPION: theirs} if theirs else {}
-        truth = examined.holdout.truth
-        scores = judge.score(truth, methods)
-        verdict = reach_verdict(
-            release, champion.id if champion else None, truth, methods, silent=silent, warnings=examined.warnings
-        )
-
+        found = judged(tracker, release, examined, days, folder)
         fitted, frame = recipe.fit(history, as_of, days, watch.step, frames)
         fitted = fitted.of_a_share(share)
         watch.step("plots")
-        run.log_figures(plots.figures(truth, methods, scores, _importance(fitted), fitted.segments.table))
+        record.figures(run, found, fitted)
         watch.step("register")
-        tags |= {"judge_cut": to_text(examined.holdout.cut), "grades": _grades(verdict)}
-        if examined.fitted:
-            examined.fitted.save(folder / "judge", tags)
-            run.log_folder("judge", folder / "judge")
-        _log_findings(run, frame, fitted, scores, verdict)
-        assert fitted.next_purchase.pool_row is not None
-        note_training(store, release, history.customer_id.tolist(), fitted.next_purchase.pool_row)
-        saved = fitted.save(folder / "models", _shop(release, store, days, tags, frame))
-        examples = {name: example(saved[name], frame) for name in MODELS}
-        registered = run.register(release, saved, examples, tags)
-    return Training(registered, scores, verdict, watch.seconds())
+        tags |= {"judge_cut": to_text(examined.holdout.cut), "grades": found.verdict.grades_in_words}
+        record.examined(run, examined, tags, folder)
+        record.findings(run, found, fitted, frame)
+        _note_people(store, release, history, fitted)
+        registered = _register(run, release, fitted, frame, _shop(release, store, days, tags, frame), tags, folder)
+    return Training(registered, found.scores, found.verdict, watch.seconds())
 
 
 def facts(store: Store, settings: Settings, horizon_days: int) -> dict[str, str]:
@@ -141,21 +123,6 @@ def _load(store: Store, as_of: int | None) -> tuple[History, int, float]:
     return known, as_of, share
 
 
-def _params(history: History, currency: str) -> dict[str, object]:
-    times = history.lines.occurred_at
-    return {
-        "zone": history.zone,
-        "currency": currency,
-        "customers": len(history),  # the sample, if there were more
-        "lines": len(times),
-        "events": len(history.events.occurred_at),
-        "products": len(history.catalog),
-        "first_line": to_text(times.min()),
-        "last_line": to_text(times.max()),
-        "code": _commit(),
-    }
-
-
 def _shop(release: str, store: Store, horizon_days: int, tags: Mapping[str, str], frame: Frame) -> dict[str, object]:
     """What a model folder says of itself, beside the model."""
     return {
@@ -170,39 +137,6 @@ def _shop(release: str, store: Store, horizon_days: int, tags: Mapping[str, str]
     }
 
 
-def _log_findings(run: Run, frame: Frame, fitted: recipe.Fitted, scores: Scores, verdict: Verdict) -> None:
-    run.log_metrics(report.flat(scores))
-    run.log_json("features.json", list(frame.names))
-    run.log_json("segments.json", fitted.segments.table)
-    run.log_json("reference.json", drift.reference(_population(frame, fitted)))
-    run.log_json("scores.json", report.without_nan(scores))
-    run.log_json("verdict.json", report.without_nan(verdict.to_json()))
-    run.log_text("table.txt", report.table(scores, verdict))
-
-
-def _population(frame: Frame, fitted: recipe.Fitted) -> dict[str, NDArray]:
-    """The customers at as_of as the release sees them."""
-    latest = frame.X[frame.latest]
-    return drift.population(
-        fitted.churn, fitted.customer_value, fitted.segments, latest, frame.names, int(frame.as_of[-1])
-    )
-
-
-def _importance(fitted: recipe.Fitted) -> dict[str, list[tuple[str, float]]]:
-    """Per model that learned with trees: features by their share of the gain, the largest first."""
-    gains = {"churn": fitted.churn.importance(), "customer_value": fitted.customer_value.importance()}
-    return {model: _shares(gain) for model, gain in gains.items() if sum(gain.values()) > 0}
-
-
-def _shares(gain: Mapping[str, float]) -> list[tuple[str, float]]:
-    total = sum(gain.values())
-    return sorted(((name, value / total) for name, value in gain.items()), key=lambda pair: -pair[1])
-
-
-def _grades(verdict: Verdict) -> str:
-    return ", ".join(f"{model} {grade}" for model, grade in verdict.grades.items())
-
-
 def _recipe_digest() -> str:
     """Digest of the sources that decide what is learned."""
     digest = hashlib.sha256()
@@ -212,16 +146,23 @@ def _recipe_digest() -> str:
     return digest.hexdigest()[:12]
 
 
-def _commit() -> str:
-    """The git commit of this code, with + if the tree has changes; nothing outside a repository."""
-    try:
-        done = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],
-            cwd=_ROOT, capture_output=True, text=True, timeout=10, check=False,
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip()
+def _note_people(store: Store, release: str, history: History, fitted: recipe.Fitted) -> None:
+    assert fitted.next_purchase.pool_row is not None
+    note_training(store, release, history.customer_id.tolist(), fitted.next_purchase.pool_row)
+
+
+def _register(
+    run: Run,
+    release: str,
+    fitted: recipe.Fitted,
+    frame: Frame,
+    shop: Mapping[str, object],
+    tags: Mapping[str, str],
+    folder: Path,
+) -> Release:
+    saved = fitted.save(folder / "models", shop)
+    examples = {name: example(saved[name], frame) for name in MODELS}
+    return run.register(release, saved, examples, tags)
 
 
 class _Watch:

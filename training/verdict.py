@@ -33,6 +33,10 @@ class Verdict:
             model: "unjudged" if model in self.unjudged else _grade(self.beside_rule.get(model, ())) for model in GATED
         }
 
+    @property
+    def grades_in_words(self) -> str:
+        return ", ".join(f"{model} {grade}" for model, grade in self.grades.items())
+
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "grades": self.grades}
 
