@@ -64,16 +64,34 @@ REQUIRED = {
     "products": ("product_id",),
 }
 
-# Other names under which the same thing is found without a map.
+# Other names under which the same thing is found without a map, the likeliest first; case and punctuation do not count.
 SYNONYMS = {
-    "customer_id": ("customer", "customerid", "user_id", "client_id"),
-    "occurred_at": ("timestamp", "date", "order_date", "datetime", "created_at", "time"),
-    "order_id": ("order", "invoice", "invoice_no", "order_number", "basket_id"),
-    "product_id": ("product", "sku", "item_id", "stock_code", "item"),
-    "quantity": ("qty", "units"),
-    "unit_price": ("price",),
-    "amount": ("total", "line_total", "spend", "value"),
-    "product_name": ("description", "item_name"),
+    "customer_id": (
+        *("customer", "user_id", "client_id", "cust_id", "customer_no", "customer_number", "customer_key", "user"),
+        *("client", "member_id", "buyer_id", "shopper_id", "account_id", "customer_email", "email", "email_address"),
+        *("billing_email", "e_mail"),
+    ),
+    "occurred_at": (
+        *("timestamp", "order_date", "order_datetime", "order_timestamp", "ordered_at", "order_time", "invoice_date"),
+        *("purchase_date", "purchased_at", "order_purchase_timestamp", "transaction_date", "event_time", "created_at"),
+        *("datetime", "date_time", "date", "time", "date_created"),
+    ),
+    "order_id": (
+        *("order", "order_number", "order_no", "invoice", "invoice_id", "invoice_no", "invoice_number", "basket_id"),
+        *("transaction_id", "receipt_id", "basket"),
+    ),
+    "product_id": (
+        *("product", "sku", "product_sku", "item_sku", "product_code", "item_id", "item_code", "stock_code"),
+        *("article_id", "article", "item"),
+    ),
+    "quantity": ("qty", "units", "quantity_ordered", "qty_ordered", "item_quantity", "order_quantity"),
+    "unit_price": ("price", "item_price", "price_per_unit", "unit_amount", "price_each", "selling_price"),
+    "amount": (
+        *("line_total", "line_amount", "total", "total_price", "total_amount", "item_total", "net_amount", "sales"),
+        *("revenue", "spend", "value"),
+    ),
+    "product_name": ("description", "item_name", "product_description", "product_title"),
+    "category": ("product_category", "category_name"),
     "name": ("product_name", "title"),
     "kind": ("event", "event_type", "type"),
 }

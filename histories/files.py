@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import codecs
-import csv
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, time
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,11 +20,14 @@ from duckdb import DuckDBPyConnection
 from sqlalchemy.engine import make_url
 
 from histories.errors import BadInput
+from histories.text import checked_names, head_of, joined_text, names_at, plain_text
 
 _BATCH = 50_000
-_BLOCK = 1 << 20
 _MEMORY = "1GB"
-_DELIMITERS = ",;\t|"
+_KINDS = (".csv", ".csv.gz", ".tsv", ".txt", ".parquet", ".pq")  # of the files of a folder
+_TOP = 20  # rows of a sheet among which the column names are looked for
+_BREAKS = 20  # lines that one record may go over
+_SHAPES = {"MISSING COLUMNS": "too few fields", "TOO MANY COLUMNS": "too many fields"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,33 +57,41 @@ def workbench() -> Iterator[tuple[DuckDBPyConnection, Path]]:
 
 
 def open_source(bench: DuckDBPyConnection, folder: Path, place: str, table: str) -> Source:
-    """FILE.csv, .parquet, .xlsx (FILE.xlsx#Sheet), or a database URL with #table or #SELECT ... behind it."""
+    """FILE.csv[.gz], .parquet, .xlsx (FILE.xlsx#Sheet), a folder or a pattern of CSV or of Parquet files, or a database
+    URL with #table or #SELECT ... behind it.
+    """
     if "://" in place:
         return _sql(bench, place, table)
-    path = Path(place)
-    sheet = None
     if ".xlsx#" in place.lower():
         cut = place.lower().index(".xlsx#") + len(".xlsx")
-        path, sheet = Path(place[:cut]), place[cut + 1 :]
-    _check_file(path)
-    suffix = path.suffix.lower()
-    if suffix in (".parquet", ".pq"):
-        return _parquet(bench, path)
-    if suffix in (".xlsx", ".xls", ".xlsb", ".ods"):
-        return _sheet(bench, path, sheet, table)
-    return _csv(bench, path, folder, table)
+        return _sheet(bench, Path(place[:cut]), place[cut + 1 :], table)
+    paths = _files(place)
+    kinds = {path.suffix.lower() for path in paths}
+    if kinds <= {".parquet", ".pq"}:
+        return _parquet(bench, paths, place)
+    if len(paths) == 1 and kinds <= {".xlsx", ".xls", ".xlsb", ".ods"}:
+        return _sheet(bench, paths[0], None, table)
+    return _csv(bench, paths, folder, table, place)
 
 
 def skipped_lines(bench: DuckDBPyConnection, table: str) -> list[tuple[int, str, str]]:
-    """Lines (line, column, reason) of a CSV file that are not of its shape."""
+    """Lines (line, column, reason) of a CSV file that are not of its shape.
+
+    Raises BadInput for a quote that took many lines with it: they would be missing, and one line would tell.
+    """
     known = bench.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = ?", [f"{table}_skipped"]).fetchone()
     if not known:
         return []
-    reasons = {"MISSING COLUMNS": "too few fields", "TOO MANY COLUMNS": "too many fields"}
-    rows = bench.execute(
-        f"SELECT line, min(column_name), min(error_type) FROM {table}_skipped GROUP BY line ORDER BY 1"
-    )
-    return [(line, column or "", reasons.get(str(kind), "broken quotes")) for line, column, kind in rows.fetchall()]
+    rows = bench.execute(f"""
+        SELECT line, min(column_name), min(error_type), max(length(csv_line) - length(replace(csv_line, chr(10), '')))
+        FROM {table}_skipped GROUP BY line ORDER BY 1
+    """).fetchall()
+    for line, _, _, breaks in rows:
+        if breaks > _BREAKS:
+            raise BadInput(
+                f"line {line}: a quote is opened and not closed, so that the lines below cannot be told apart"
+            )
+    return [(line, column or "", _SHAPES.get(str(kind), "broken quotes")) for line, column, kind, _ in rows]
 
 
 def number_lines(bench: DuckDBPyConnection, table: str, raw: str) -> None:
@@ -101,9 +110,29 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _check_file(path: Path) -> None:
+def _files(place: str) -> list[Path]:
+    """The file of that name; or all of a folder, or of a pattern, in the order of their names."""
+    path = Path(place)
     if path.is_dir():
-        raise BadInput(f"{path}: is a directory; name a CSV, Parquet or XLSX file")
+        paths = sorted(
+            file for kind in _KINDS for file in path.rglob(f"*{kind}") if not file.name.startswith(("_", "."))
+        )
+        wanted = f"holds no {', '.join(_KINDS)} file"
+    elif any(mark in place for mark in "*?[") and not path.exists():
+        paths = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+        wanted = "no such file"
+    else:
+        paths, wanted = [path], ""
+    if not paths:
+        raise BadInput(f"{place}: {wanted}")
+    if len({path.suffix.lower() in (".parquet", ".pq") for path in paths}) > 1:
+        raise BadInput(f"{place}: holds both Parquet and CSV files; import them one by one")
+    for path in paths:
+        _check_file(path)
+    return paths
+
+
+def _check_file(path: Path) -> None:
     if not path.exists():
         raise BadInput(f"{path}: no such file")
     try:
@@ -114,86 +143,36 @@ def _check_file(path: Path) -> None:
         raise BadInput(f"{path}: {error.strerror}") from None
 
 
-def _parquet(bench: DuckDBPyConnection, path: Path) -> Source:
+def _parquet(bench: DuckDBPyConnection, paths: Sequence[Path], label: str) -> Source:
+    """Of several files, lines are counted on from one to the next."""
+    names = ", ".join(_literal(str(path)) for path in paths)
+    read = f"read_parquet([{names}], union_by_name = true, hive_partitioning = false"
+    relation = f"(SELECT file_row_number + 1 AS line, * FROM {read}, file_row_number = true))"
+    if len(paths) > 1:
+        relation = f"(SELECT row_number() OVER () AS line, * FROM {read}))"
     try:
-        pq.read_schema(path)
-        name = str(path).replace("'", "''")
-        relation = f"(SELECT file_row_number + 1 AS line, * FROM read_parquet('{name}', file_row_number = true))"
-        described = bench.execute(f"DESCRIBE SELECT * FROM read_parquet('{name}')").fetchall()
+        for path in paths:
+            pq.read_schema(path)
+        described = bench.execute(f"DESCRIBE SELECT * FROM {read})").fetchall()
     except (pa.ArrowInvalid, pa.ArrowException, duckdb.Error, OSError):
         raise BadInput(f"{path}: is not a whole Parquet file") from None
-    return Source(str(path), relation, {row[0]: row[1] for row in described})
+    return Source(label, relation, {row[0]: row[1] for row in described})
 
 
-def _csv(bench: DuckDBPyConnection, path: Path, folder: Path, table: str) -> Source:
-    text = path if path.suffix == ".gz" else _as_utf8(path, folder)
-    if path.suffix == ".gz":
-        raise BadInput(f"{path}: unpack it first, or save it as Parquet")
-    header, delimiter = _header(text, path)
-    columns = ", ".join(f"{_literal(name)}: 'VARCHAR'" for name in header)
+def _csv(bench: DuckDBPyConnection, paths: Sequence[Path], folder: Path, table: str, label: str) -> Source:
+    texts = [(plain_text(path, folder), str(path)) for path in paths]
+    text = texts[0][0] if len(texts) == 1 else joined_text(texts, folder)
+    head = head_of(text, label)
+    columns = ", ".join(f"{_literal(name)}: 'VARCHAR'" for name in head.names)
     options = (
-        f"delim = {_literal(delimiter)}, quote = '\"', escape = '\"', header = true, auto_detect = false, "
-        f"columns = {{{columns}}}, strict_mode = true, store_rejects = true, max_line_size = 10000000, "
-        f"rejects_table = '{table}_skipped', rejects_scan = '{table}_scan', rejects_limit = 0"
+        f"delim = {_literal(head.delimiter)}, quote = '\"', escape = '\"', header = true, auto_detect = false, "
+        f"skip = {head.above}, columns = {{{columns}}}, strict_mode = true, compression = 'none', "
+        f"store_rejects = true, max_line_size = 10000000, rejects_table = '{table}_skipped', "
+        f"rejects_scan = '{table}_scan', rejects_limit = 0"
     )
-    relation = f"(SELECT row_number() OVER () + 1 AS line, * FROM read_csv({_literal(str(text))}, {options}))"
-    return Source(str(path), relation, dict.fromkeys(header, "VARCHAR"))
-
-
-def _header(text: Path, path: Path) -> tuple[list[str], str]:
-    with text.open(encoding="utf-8-sig", newline="") as stream:
-        first = stream.readline(_BLOCK)
-        delimiter = max(_DELIMITERS, key=first.count)
-        stream.seek(0)
-        header = next(csv.reader(stream, delimiter=delimiter), [])
-    return _checked_header([name.strip() for name in header], str(path)), delimiter
-
-
-def _checked_header(header: Sequence[str], label: str) -> list[str]:
-    if not any(header):
-        raise BadInput(f"{label}: the first line holds no column names")
-    names = [name or f"column {place}" for place, name in enumerate(header, 1)]
-    seen: set[str] = set()
-    for name in names:
-        if name.lower() in seen or name.lower() == "line_":
-            raise BadInput(f"{label}: line 1: column {name!r} is there twice")
-        seen.add(name.lower())
-    return names
-
-
-def _as_utf8(path: Path, folder: Path) -> Path:
-    """The file itself when it is UTF-8, else a copy that is: from UTF-16 by its mark or zeros, else from cp1252."""
-    encoding = _encoding(path)
-    if encoding == "utf-8":
-        return path
-    copy = folder / f"{path.stem}.utf8.csv"
-    try:
-        with path.open(encoding=encoding, newline="") as source, copy.open("w", encoding="utf-8", newline="") as out:
-            while block := source.read(_BLOCK):
-                out.write(block)
-    except UnicodeError:
-        raise BadInput(f"{path}: is neither UTF-8, UTF-16 nor Windows-1252 text") from None
-    return copy
-
-
-def _encoding(path: Path) -> str:
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    with path.open("rb") as stream:
-        head = stream.read(4096)
-        if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            return "utf-16"
-        if head.startswith(b"PAR1") or head.startswith(b"PK\x03\x04"):
-            raise BadInput(f"{path}: is no text; name it .parquet or .xlsx if that is what it is")
-        if b"\0" in head:
-            return "utf-16-le" if head[1:2] == b"\0" else "utf-16-be"
-        try:
-            decoder.decode(head)
-            while block := stream.read(_BLOCK):
-                decoder.decode(block)
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
-            return "cp1252"
-    return "utf-8"
+    line = f"row_number() OVER () + {1 + head.above} AS line"
+    relation = f"(SELECT {line}, * FROM read_csv({_literal(str(text))}, {options}))"
+    return Source(label, relation, dict.fromkeys(head.names, "VARCHAR"))
 
 
 def _sheet(bench: DuckDBPyConnection, path: Path, sheet: str | None, table: str) -> Source:
@@ -206,9 +185,12 @@ def _sheet(bench: DuckDBPyConnection, path: Path, sheet: str | None, table: str)
         raise BadInput(f"{path}: has no sheet {sheet!r}; there are {', '.join(book.sheet_names)}") from None
     except (CalamineError, OSError):
         raise BadInput(f"{path}: is not a whole spreadsheet file") from None
+    label = str(path) if len(book.sheet_names) == 1 else f"{path}#{page.name} (of {', '.join(book.sheet_names)})"
     rows = iter(page.iter_rows())
-    header = _checked_header([str(cell).strip() for cell in next(rows, [])], str(path))
-    return _from_rows(bench, str(path), header, rows, table)
+    top = list(islice(rows, _TOP))
+    place = names_at(top)
+    header = checked_names([str(cell).strip() for cell in top[place]] if top else [], label)
+    return _from_rows(bench, label, header, chain(top[place + 1 :], rows), table, first=place + 2)
 
 
 def _sql(bench: DuckDBPyConnection, place: str, table: str) -> Source:
@@ -228,7 +210,7 @@ def _sql(bench: DuckDBPyConnection, place: str, table: str) -> Source:
         )
         with engine.connect().execution_options(stream_results=True, yield_per=_BATCH) as connection:
             result = connection.exec_driver_sql(query)
-            source = _from_rows(bench, label, _checked_header(list(result.keys()), label), result, table)
+            source = _from_rows(bench, label, checked_names(list(result.keys()), label), result, table)
             bench.execute(f"CREATE TABLE {table}_text AS SELECT * FROM {source.relation}")
         engine.dispose()
     except sa.exc.DBAPIError as error:
@@ -243,15 +225,22 @@ def _named(engine: sa.Engine, what: str) -> str:
 
 
 def _from_rows(
-    bench: DuckDBPyConnection, label: str, header: list[str], rows: Iterable[Sequence[Any]], table: str
+    bench: DuckDBPyConnection,
+    label: str,
+    header: list[str],
+    rows: Iterable[Sequence[Any]],
+    table: str,
+    *,
+    first: int = 2,
 ) -> Source:
+    """`first` is the line of the first row."""
     schema = pa.schema([("line", pa.int64()), *((name, pa.string()) for name in header)])
-    bench.register(f"{table}_rows", pa.RecordBatchReader.from_batches(schema, _batches(schema, iter(rows))))
+    bench.register(f"{table}_rows", pa.RecordBatchReader.from_batches(schema, _batches(schema, iter(rows), first)))
     return Source(label, f"{table}_rows", dict.fromkeys(header, "VARCHAR"))
 
 
-def _batches(schema: pa.Schema, rows: Iterator[Sequence[Any]]) -> Iterator[pa.RecordBatch]:
-    width, line = len(schema) - 1, 2
+def _batches(schema: pa.Schema, rows: Iterator[Sequence[Any]], line: int) -> Iterator[pa.RecordBatch]:
+    width = len(schema) - 1
     while part := list(islice(rows, _BATCH)):
         cells = [[_text(cell) for cell in column] for column in zip(*part, strict=True)]
         cells += [[None] * len(part)] * (width - len(cells))

@@ -10,8 +10,10 @@ from pathlib import Path
 import duckdb
 from duckdb import DuckDBPyConnection
 
-from histories.clean import Check, Column, id_sql, instant_sql, number_sql, problem_sql
+from histories.amounts import Style, number_sql, styles
+from histories.clean import Check, Column, filled_sql, id_sql, problem_sql, trimmed_sql
 from histories.columns import CONSENT_COLUMNS, REQUIRED, SYNONYMS
+from histories.dates import instant_sql
 from histories.errors import BadInput
 from histories.files import Source, number_lines, open_source, quoted, skipped_lines
 from histories.presets import TABLES, ColumnMap
@@ -21,6 +23,8 @@ _NUMBERS = {"quantity", "unit_price", "amount", "discount", "value", "price"}
 _INSTANTS = {"occurred_at", "recorded_at"}
 _FLAGS = {"in_stock", "sellable", *CONSENT_COLUMNS}
 _READ = _INSTANTS | _NUMBERS | _FLAGS  # what may be there and yet not be readable
+_NESTED = re.compile(r"STRUCT|MAP|UNION|\[")
+_VALUE = re.compile(r"[-+]?[0-9]+([.,][0-9]+)?|[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}.*|[^@\s]+@[^@\s]+")
 _LAST_INSTANT = 4_102_444_800_000_000  # 2100
 
 
@@ -100,7 +104,7 @@ def _fitting(source: Source, maps: Sequence[ColumnMap], table: str) -> ColumnMap
         lacking.append(missing)
     least = min(lacking, key=len)
     raise BadInput(
-        f"{source.label}: column {', '.join(map(repr, least))} is missing; the file has {_listed(source)}; "
+        f"{source.label}: column {', '.join(map(repr, least))} is missing; {_listed(source)}; "
         "choose the --preset it was written by, or name its columns in a --columns map"
     )
 
@@ -110,9 +114,8 @@ def _mapped(bench: DuckDBPyConnection, source: Source, chosen: ColumnMap, table:
     if chosen.reshape and table == "orders":
         return _reshaped(bench, source, chosen, table, now)
     columns = _resolved(source, chosen, table)
-    names = "".join(f", {quoted(column.label)} AS {quoted(name)}" for name, column in columns.items())
     kind = "VIEW" if "read_parquet" in source.relation else "TABLE"
-    bench.execute(f"CREATE {kind} {table}_mapped AS SELECT line{names} FROM {source.relation}")
+    bench.execute(f"CREATE {kind} {table}_mapped AS {_tidied(columns, source.relation)}")
     if kind == "TABLE":
         number_lines(bench, table, f"{table}_mapped")
     return columns
@@ -124,9 +127,19 @@ def _reshaped(bench: DuckDBPyConnection, source: Source, chosen: ColumnMap, tabl
     bench.execute(f"CREATE TABLE {table}_raw AS SELECT line, {raw} FROM {source.relation}")
     number_lines(bench, table, f"{table}_raw")
     query = str(chosen.reshape).replace("{raw}", f"{table}_raw").replace("{now}", now)
-    bench.execute(f"CREATE TABLE {table}_mapped AS {query}")
-    described = bench.execute(f"DESCRIBE {table}_mapped").fetchall()
-    return {row[0]: Column(row[0], row[0], "VARCHAR") for row in described if row[0] != "line"}
+    described = bench.execute(f"DESCRIBE SELECT * FROM ({query})").fetchall()
+    columns = {row[0]: Column(row[0], row[0], "VARCHAR") for row in described if row[0] != "line"}
+    bench.execute(f"CREATE TABLE {table}_mapped AS {_tidied(columns, f'({query})')}")
+    return columns
+
+
+def _tidied(columns: Mapping[str, Column], relation: str) -> str:
+    """SQL of the columns by their canonical names: text is tidied once, since much is asked of it; types stay."""
+    texts = {name for name, column in columns.items() if column.type == "VARCHAR"}
+    raw = {name: quoted(column.label) for name, column in columns.items()}
+    inner = [f"{trimmed_sql(raw[name]) if name in texts else raw[name]} AS {quoted(name)}" for name in columns]
+    outer = [f"{filled_sql(quoted(name)) if name in texts else quoted(name)} AS {quoted(name)}" for name in columns]
+    return f"SELECT {', '.join(['line', *outer])} FROM (SELECT {', '.join(['line', *inner])} FROM {relation})"
 
 
 def _resolved(source: Source, chosen: ColumnMap, table: str) -> dict[str, Column]:
@@ -143,9 +156,10 @@ def _resolved(source: Source, chosen: ColumnMap, table: str) -> dict[str, Column
     if table == "customers":
         found |= {name: name for name in source.types if name not in found.values() and name not in found}
     if lacking := [name for name in REQUIRED[table] if name not in found]:
-        raise BadInput(
-            f"no column for {', '.join(lacking)}; the file has {_listed(source)}; use --preset or a --columns map"
-        )
+        raise BadInput(f"no column for {', '.join(lacking)}; {_listed(source)}; use --preset or a --columns map")
+    nested = [column for name, column in found.items() if name != "aliases" and _NESTED.search(source.types[column])]
+    if nested:
+        raise BadInput(f"column {nested[0]!r} holds {source.types[nested[0]]}, where one value is wanted")
     return {name: Column(name, column, source.types[column]) for name, column in found.items()}
 
 
@@ -159,12 +173,14 @@ def _typed_sql(
     """SQL of the typed columns, with {name}_said where a value was there, and the checks on them."""
     mapped = f"{table}_mapped"
     parts, checks = ["line"], []
+    numbers = {name: column for name, column in columns.items() if name in _NUMBERS}
+    written = styles(bench, mapped, numbers, chosen.decimal)
     for name, column in columns.items():
         if name in _INSTANTS:
             value, aware = instant_sql(bench, mapped, column, chosen.date_format)
             parts += [f"{value} AS {name}", f"{aware} AS {name}_aware"]
         elif name in _NUMBERS:
-            parts.append(f"{number_sql(column, chosen.decimal, chosen.units.get(name, 1.0))} AS {name}")
+            parts.append(f"{number_sql(column, written[name], chosen.units.get(name, 1.0))} AS {name}")
         elif name in _FLAGS:
             parts.append(f"TRY_CAST({column.text} AS BOOLEAN) AS {name}")
         elif name in _IDS:
@@ -174,7 +190,7 @@ def _typed_sql(
             parts.append(f"{f'lower({plain})' if name == 'kind' else plain} AS {quoted(name)}")
         if name in _READ:
             parts.append(f"{column.said} AS {name}_said")
-        checks += _checks(name, column.label, table, chosen, currencies)
+        checks += _checks(name, column.label, table, chosen, currencies, written.get(name, "plain"))
     return f"SELECT {', '.join(parts)} FROM {mapped}", checks
 
 
@@ -199,7 +215,9 @@ def _all_numbers(bench: DuckDBPyConnection, column: Column, table: str) -> bool:
     return said == numbers > 0
 
 
-def _checks(name: str, label: str, table: str, chosen: ColumnMap, currencies: Sequence[str] | None) -> list[Check]:
+def _checks(
+    name: str, label: str, table: str, chosen: ColumnMap, currencies: Sequence[str] | None, style: Style
+) -> list[Check]:
     unread = f"{name}_said AND {name} IS NULL"
     checks = []
     if name in REQUIRED[table]:
@@ -209,8 +227,8 @@ def _checks(name: str, label: str, table: str, chosen: ColumnMap, currencies: Se
         checks.append(Check(unread, label, "is not a date in the format of this column"))
         checks.append(Check(f"{name} NOT BETWEEN 0 AND {_LAST_INSTANT}", label, "is not between 1970 and 2100"))
     if name in _NUMBERS:
-        hint = "" if chosen.decimal == "," else '; decimal commas need decimal = "," in a column map'
-        checks.append(Check(unread, label, f"is not a number{hint}"))
+        mark = {"plain": "", ".": " with a decimal point", ",": " with a decimal comma"}[style]
+        checks.append(Check(unread, label, f"is not a number{mark}"))
     if name in _FLAGS:
         checks.append(Check(unread, label, "is neither true nor false"))
     if name == "quantity":
@@ -226,19 +244,22 @@ def _checks(name: str, label: str, table: str, chosen: ColumnMap, currencies: Se
 
 
 def _find(source: Source, name: str) -> str | None:
-    """The file's own spelling of a column, whatever its case, blanks and underscores."""
+    """The file's own spelling of a column, whatever its case, blanks and punctuation."""
     if name in source.types:
         return name
     return next((column for column in source.types if _folded(column) == _folded(name)), None)
 
 
 def _folded(name: str) -> str:
-    return re.sub(r"[\s_-]+", "_", name.strip().lower())
+    return re.sub(r"[\W_]+", "", name.lower())
 
 
 def _listed(source: Source) -> str:
+    """In words, what the file's columns are called; data in their place are not repeated."""
     names = list(source.types)
-    return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+    if any(_VALUE.fullmatch(name) for name in names):
+        return "its first line holds data, not the names of columns"
+    return "the file has " + ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 
 
 def _reason(error: duckdb.Error) -> str:

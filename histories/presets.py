@@ -30,7 +30,7 @@ class ColumnMap:
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # table: canonical: the file's name
     units: Mapping[str, float] = field(default_factory=dict)  # canonical: factor, as in cents = 0.01
     date_format: str | None = None  # strptime, epoch_s or epoch_ms; found out when None
-    decimal: str = "."
+    decimal: str | None = None  # . or ,; found out when None
     timezone: str | None = None  # used where the settings leave it unset
     currency: str | None = None
     zero_price: str = "reject"

@@ -71,7 +71,7 @@ def test_unusable_text(store: Store, tmp_path: Path, content: str, match: str) -
 
 
 def test_a_directory_and_a_missing_file(store: Store, tmp_path: Path) -> None:
-    refused(store, tmp_path, "is a directory")
+    refused(store, written(tmp_path, GOOD, "orders.md").parent, r"holds no \.csv, ")
     refused(store, tmp_path / "none.csv", "no such file")
 
 
