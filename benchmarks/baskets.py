@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,7 +34,8 @@ class Split:
 def read_split(baskets: Path, users: Path | None) -> Split:
     """Raises ValueError where a file is not of the documented form, or nobody in it can be scored."""
     data = _load(baskets)
-    chosen = set(map(str, _load(users).get("test", []))) if users else set(data)
+    _check_baskets(data, baskets)
+    chosen = _test_users(users, data) if users else set(data)
     names = [user for user, orders in data.items() if orders]
     number = _shuffled({item for user in names for basket in data[user] for item in basket})
     full = [[sorted({number[item] for item in basket}) for basket in data[user] if basket] for user in names]
@@ -42,6 +44,25 @@ def read_split(baskets: Path, users: Path | None) -> Split:
         raise ValueError(f"{users or baskets}: no user with two baskets to score")
     histories = [orders[:-1] if user in chosen else orders for user, orders in zip(names, full, strict=True)]
     return Split(histories, scored, [full[at][-1] for at in scored], len(number))
+
+
+def _check_baskets(data: dict, path: Path) -> None:
+    for place, orders in enumerate(data.values(), 1):
+        fits = isinstance(orders, list) and all(isinstance(basket, list) for basket in orders)
+        if not fits or not all(isinstance(item, str | int) for basket in orders for item in basket):
+            raise ValueError(
+                f"{path}: entry {place} is no list of baskets, each a list of items (text or whole numbers)"
+            )
+
+
+def _test_users(path: Path, data: dict) -> set[str]:
+    named = _load(path).get("test")
+    if not isinstance(named, list):
+        raise ValueError(f'{path}: has no list "test" of users to score')
+    chosen = set(map(str, named))
+    if unknown := len(chosen - data.keys()):
+        print(f"{path}: {unknown:,} of {len(chosen):,} test users have no baskets", file=sys.stderr)
+    return chosen
 
 
 def _load(path: Path) -> dict:

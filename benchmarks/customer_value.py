@@ -130,6 +130,10 @@ def _check(days: pd.DataFrame, cutoff: date, cutoff_day: int, horizon_days: int)
         raise ValueError(f"--cutoff {cutoff} leaves nothing before or after it; purchases span {span}")
     if horizon_days < 1:
         raise ValueError(f"--horizon-days must be at least 1, not {horizon_days}")
+    if beyond := max(0, cutoff_day + horizon_days - last):
+        print(
+            f"the last {beyond} of {horizon_days} days have no purchase: does the file reach so far?", file=sys.stderr
+        )
 
 
 def show(result: dict[str, Any]) -> str:

@@ -2,67 +2,60 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from histories.arrays import sorted_events, sorted_lines
+from histories.clock import from_local, to_text
+from histories.files import workbench
 from histories.history import NO_CODE, Catalog, History
+from histories.mapping import check_file, rejected
+from histories.presets import ColumnMap, column_maps
 
-PRESET_ZONES = {"online-retail": "Europe/London"}
+_COLUMNS = ("customer_id", "order_id", "product_id", "quantity", "unit_price", "amount")
 
 
 def read_history(path: Path, preset: str | None) -> History:
-    """A History of the lines in a CSV or Parquet file. Raises ValueError naming a missing column."""
-    table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype={"customer_id": str})
-    table = table.rename(columns={"occurred_at": "timestamp"})
-    if preset == "online-retail":
-        table = _online_retail(table)
-    missing = {"customer_id", "timestamp"} - set(table.columns)
-    if missing:
-        raise ValueError(f"{path.name} has no column {', '.join(sorted(missing))}; it has {', '.join(table.columns)}")
-    table = table[table["customer_id"].notna() & table["timestamp"].notna()]
-    return _history(table, PRESET_ZONES.get(preset or "", "UTC"))
+    """A History of the lines in a CSV or Parquet file, read as an import reads it; stderr tells how many are left out.
+
+    Raises BadInput naming what is missing or cannot be read.
+    """
+    maps = column_maps(preset, None) if preset else (ColumnMap(zero_price="keep"),)
+    with workbench() as (bench, folder):
+        checked = check_file(bench, folder, str(path), "orders", maps, None, to_text(0))
+        for column, reason, lines in rejected(bench, checked):
+            print(f"{path.name}: {lines:,} lines left out: {column} {reason}", file=sys.stderr)
+        names = [name for name in _COLUMNS if name in checked.columns]
+        query = (
+            f"SELECT occurred_at, occurred_at_aware, {', '.join(names)} FROM orders WHERE problem IS NULL ORDER BY line"
+        )
+        return _history(bench.sql(query).to_arrow_table(), checked.map.timezone or "UTC")
 
 
-def _online_retail(table: pd.DataFrame) -> pd.DataFrame:
-    table = table[table["Customer ID"].notna() & (table["Price"] > 0)]
-    return pd.DataFrame(
-        {
-            "customer_id": table["Customer ID"].astype("int64").astype(str),
-            "timestamp": table["InvoiceDate"],
-            "order_id": table["Invoice"],
-            "product_id": table["StockCode"].str.strip().str.upper(),
-            "quantity": table["Quantity"],
-            "unit_price": table["Price"],
-        }
-    )
-
-
-def _history(table: pd.DataFrame, zone: str) -> History:
-    customer, ids = pd.factorize(table["customer_id"].astype(str), sort=True)
+def _history(table: pa.Table, zone: str) -> History:
+    customer, ids = pd.factorize(table["customer_id"].to_numpy(), sort=True)
     product, products = _codes(table, "product_id")
-    stamp = pd.to_datetime(table["timestamp"])
-    if stamp.dt.tz is None:
-        stamp = stamp.dt.tz_localize(zone, ambiguous=False, nonexistent="shift_forward")
-    instant = stamp.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[us]").astype(np.int64)
-    quantity = _numbers(table, "quantity", 1.0)
-    price = _numbers(table, "unit_price", np.nan)
-    amount = _numbers(table, "amount", np.nan)
-    order = table["order_id"].astype(str).to_numpy(object) if "order_id" in table else np.full(len(table), None, object)
+    shown, aware = table["occurred_at"].to_numpy(), table["occurred_at_aware"].to_numpy()
+    instant = np.where(aware, shown, from_local(shown, zone))
+    quantity = np.nan_to_num(_numbers(table, "quantity"), nan=1.0)
+    price, amount = _numbers(table, "unit_price"), _numbers(table, "amount")
+    lines = len(table)
     rows = {
         "customer": customer.astype(np.int64),
-        "line_id": np.arange(len(table), dtype=np.int64),
+        "line_id": np.arange(lines, dtype=np.int64),
         "occurred_at": instant,
         "recorded_at": instant,
-        "order_id": order,
+        "order_id": table["order_id"].to_numpy() if "order_id" in table.column_names else np.full(lines, None, object),
         "product": product,
-        "channel": np.full(len(table), NO_CODE, dtype=np.int16),
+        "channel": np.full(lines, NO_CODE, dtype=np.int16),
         "quantity": quantity,
         "unit_price": price,
         "amount": np.where(np.isnan(amount), np.nan_to_num(quantity * price), amount),
-        "discount": np.zeros(len(table)),
+        "discount": np.zeros(lines),
     }
     return History(
         customer_id=np.asarray(ids, dtype=object),
@@ -75,15 +68,15 @@ def _history(table: pd.DataFrame, zone: str) -> History:
     )
 
 
-def _codes(table: pd.DataFrame, name: str) -> tuple[np.ndarray, np.ndarray]:
-    if name not in table:
+def _codes(table: pa.Table, name: str) -> tuple[np.ndarray, np.ndarray]:
+    if name not in table.column_names:
         return np.full(len(table), NO_CODE, dtype=np.int32), np.array([], dtype=object)
-    codes, values = pd.factorize(table[name].astype(str), sort=True)
+    codes, values = pd.factorize(table[name].to_numpy(), sort=True)  # without one: -1, which is NO_CODE
     return codes.astype(np.int32), np.asarray(values, dtype=object)
 
 
-def _numbers(table: pd.DataFrame, name: str, default: float) -> np.ndarray:
-    return table[name].to_numpy(np.float64) if name in table else np.full(len(table), default)
+def _numbers(table: pa.Table, name: str) -> np.ndarray:
+    return table[name].to_numpy().astype(np.float64) if name in table.column_names else np.full(len(table), np.nan)
 
 
 def _no_events(customers: int):  # type: ignore[no-untyped-def]
