@@ -12,7 +12,7 @@ from pathlib import Path
 from duckdb import DuckDBPyConnection
 from sqlalchemy.engine import Connection
 
-from histories import bulk, incoming, writing
+from histories import bulk, writing
 from histories.bulk import Tally, Tell
 from histories.clock import to_text
 from histories.columns import REQUIRED
@@ -20,6 +20,7 @@ from histories.errors import BadInput
 from histories.files import workbench
 from histories.incoming import Gate, Rates
 from histories.mapping import Checked, check_file, rejected
+from histories.persons import add_customers
 from histories.presets import column_maps
 from histories.settings import Settings
 from histories.store import Store
@@ -129,7 +130,7 @@ def _store(
             products = sum(writing.update_products(connection, rows) for rows in _rows(bench, checked["products"]))
         if "customers" in checked:
             rows = _rows(bench, checked["customers"])
-            people = sum(incoming.add_customers(connection, part, gate, settings) for part in rows)
+            people = sum(add_customers(connection, part, gate, settings) for part in rows)
         if "orders" in checked:
             excluded += bulk.excluded_lines(bench, connection, checked["orders"], gate)
             rates = _rates(store, settings, checked["orders"].map.currency)

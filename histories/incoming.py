@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import sqlalchemy as sa
 from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
 from histories import privacy, writing
-from histories.columns import CONSENT_COLUMNS
 from histories.errors import BadInput
 from histories.history import NO_CODE
-from histories.identity import normal_id, normal_ids
+from histories.identity import normal_ids
 from histories.lines import EventBatch, LineBatch, with_money
-from histories.seal import Seal
 from histories.settings import Settings
-from histories.tables import ALIASES, ATTRIBUTES, CUSTOMERS, EVENTS, LINES
+from histories.tables import EVENTS, LINES
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,22 +83,10 @@ def add_orders(connection: Connection, orders: pa.Table, gate: Gate, rates: Rate
     factors = _factors(orders["currency"], rates)
     orders, customer, factors = orders.filter(pa.array(admitted)), customer[admitted], factors[admitted]
     product_id = normal_ids(orders["product_id"])
-    batch = with_money(
-        LineBatch(
-            customer=customer,
-            occurred_at=_instants(orders["occurred_at"], None),
-            recorded_at=_instants(orders["recorded_at"], now),
-            order_id=normal_ids(orders["order_id"]),
-            product_id=product_id,
-            product=product_column(connection, product_id),
-            channel=label_column(connection, "channel", orders["channel"]),
-            quantity=floats(orders["quantity"]),
-            unit_price=floats(orders["unit_price"]) * factors,
-            amount=floats(orders["amount"]) * factors,
-            discount=floats(orders["discount"]) * factors,
-            given=normal_ids(orders["id"]),
-        )
-    )
+    product = product_column(connection, product_id)
+    channel = label_column(connection, "channel", orders["channel"])
+    learned = _instants(orders["recorded_at"], now)
+    batch = _line_batch(orders, customer, learned, product_id, product, channel, factors)
     known = np.unique(batch.product[batch.product >= 0])
     _name_products(connection, orders, product_id, len(known))
     new = writing.insert(connection, LINES, batch.rows())
@@ -137,90 +120,49 @@ def add_events(connection: Connection, events: pa.Table, gate: Gate, now: int) -
     return Added(new, len(customer) - new, future, int((~admitted).sum()))
 
 
-def add_customers(connection: Connection, rows: Sequence[Mapping[str, Any]], gate: Gate, settings: Settings) -> int:
-    """Customers with attributes (every column that is not consent or aliases); later values replace earlier ones."""
-    seal, default = Seal.of(settings), settings.consent
-    people = {normal_id(str(row["customer_id"])): row for row in rows}
-    keys = writing.customer_keys(connection, gate.admitted(list(people)))
-    kinds = _attribute_kinds(connection, people.values())
-    held = writing.customers_by_key(connection, sorted(keys.values()))
-    changed: list[dict[str, Any]] = []
-    objecting: list[str] = []  # or agreeing anew
-    for customer_id, key in keys.items():
-        row = people[customer_id]
-        attributes = {name: _typed(name, row[name], kind) for name, kind in kinds.items() if row.get(name) is not None}
-        consent = {purpose: bool(row[name]) for name, purpose in CONSENT_COLUMNS.items() if row.get(name) is not None}
-        known = held[key]
-        text = _merged(seal.open(key, known.attributes), attributes)
-        merged = {"new_attributes": seal.close(key, text), "new_consent": _merged(known.consent, consent)}
-        changed.append({"which": key, **merged})
-        before, after = (privacy.full_consent(said, default) for said in (known.consent, merged["new_consent"]))
-        objecting += [customer_id] if before != after else []
-    writing.update_customers(connection, changed)
-    privacy.log(connection, settings, "consent", *objecting)
-    said = {alias: keys[person] for person in keys for alias in _aliases(people[person].get("aliases"))}
-    for alias, key in said.items():
-        if gate.admits(alias) and keys.get(alias) != key:
-            _set_alias(connection, alias, key)
-    writing.bump(connection, "products_version")
-    return len(keys)
-
-
-def _attribute_kinds(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """number or text by attribute: as it was, or by the first value of a new one."""
-    kinds = dict(connection.execute(sa.select(ATTRIBUTES.c.name, ATTRIBUTES.c.kind)).all())
-    reserved = {"customer_id", "aliases", *CONSENT_COLUMNS}
-    new: dict[str, str] = {}
-    for row in rows:
-        for name, value in row.items():
-            if value is not None and name not in kinds and name not in new and name not in reserved:
-                new[name] = "number" if isinstance(value, bool | int | float) else "text"
-    writing.insert(connection, ATTRIBUTES, list(new.items()))
-    return kinds | new
-
-
-def _merged(held: str | None, said: Mapping[str, object]) -> str | None:
-    if not said:
-        return held
-    return json.dumps((json.loads(held) if held else {}) | dict(said), ensure_ascii=False, sort_keys=True)
-
-
 def stateless_rows(orders: pa.Table, code_of: Mapping[str, int], channels: tuple[str, ...]) -> dict[str, NDArray]:
     """Line columns for reading.build of one unnamed customer; products and channels not known are NO_CODE."""
     occurred_at = _instants(orders["occurred_at"], None)
-    count = len(occurred_at)
+    nobody = np.zeros(len(occurred_at), dtype=np.int64)
     product_id = normal_ids(orders["product_id"])
-    channel_of = {name: code for code, name in enumerate(channels)}
-    batch = with_money(
+    product = _codes(product_id, code_of)
+    channel = _codes(orders["channel"].combine_chunks(), {name: code for code, name in enumerate(channels)})
+    batch = _line_batch(orders, nobody, occurred_at, product_id, product, channel)
+    order_id = np.array(batch.order_id.to_pylist(), dtype=object)
+    whole, money = (
+        ("customer", "occurred_at", "recorded_at", "product", "channel"),
+        ("quantity", "unit_price", "amount", "discount"),
+    )
+    rows = {name: getattr(batch, name) for name in (*whole, *money)}
+    return rows | {"line_id": np.arange(len(nobody)), "order_id": order_id}
+
+
+def _line_batch(
+    orders: pa.Table,
+    customer: NDArray[np.int64],
+    recorded_at: NDArray[np.int64],
+    product_id: pa.Array,
+    product: NDArray[np.int64],
+    channel: NDArray[np.int64],
+    factors: NDArray[np.float64] | float = 1.0,
+) -> LineBatch:
+    """Of a canonical table and what became of its ids; money times `factors`."""
+    return with_money(
         LineBatch(
-            customer=np.zeros(count, dtype=np.int64),
-            occurred_at=occurred_at,
-            recorded_at=occurred_at,
+            customer=customer,
+            occurred_at=_instants(orders["occurred_at"], None),
+            recorded_at=recorded_at,
             order_id=normal_ids(orders["order_id"]),
             product_id=product_id,
-            product=_codes(product_id, code_of),
-            channel=_codes(orders["channel"].combine_chunks(), channel_of),
+            product=product,
+            channel=channel,
             quantity=floats(orders["quantity"]),
-            unit_price=floats(orders["unit_price"]),
-            amount=floats(orders["amount"]),
-            discount=floats(orders["discount"]),
+            unit_price=floats(orders["unit_price"]) * factors,
+            amount=floats(orders["amount"]) * factors,
+            discount=floats(orders["discount"]) * factors,
             given=normal_ids(orders["id"]),
         )
     )
-    columns = (
-        "customer",
-        "occurred_at",
-        "recorded_at",
-        "product",
-        "channel",
-        "quantity",
-        "unit_price",
-        "amount",
-        "discount",
-    )
-    rows = {name: getattr(batch, name) for name in columns}
-    order_id = np.array(batch.order_id.to_pylist(), dtype=object)
-    return rows | {"line_id": np.arange(count), "order_id": order_id}
 
 
 def product_column(connection: Connection, ids: pa.Array) -> NDArray[np.int64]:
@@ -280,29 +222,3 @@ def _name_products(connection: Connection, orders: pa.Table, ids: pa.Array, know
     rows = zip(ids.to_pylist(), orders["product_name"].to_pylist(), orders["category"].to_pylist(), strict=True)
     said = {i: {"product_id": i, "name": name, "category": category} for i, name, category in rows if i}
     writing.name_products(connection, list(said.values()))
-
-
-def _typed(name: str, value: Any, kind: str) -> float | str:
-    if kind == "text":
-        return str(value)
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise BadInput(f"customers: attribute {name} held numbers so far; text does not fit") from None
-
-
-def _aliases(said: Any) -> list[str]:
-    parts = said.split(";") if isinstance(said, str) else list(said) if said is not None else []
-    return [alias for alias in (normal_id(str(part)) for part in parts) if alias]
-
-
-def _set_alias(connection: Connection, alias: str, key: int) -> None:
-    """From now on `alias` is this customer; what was known under it moves to them."""
-    known = connection.execute(sa.select(CUSTOMERS.c.key).where(CUSTOMERS.c.customer_id == alias)).scalar()
-    if known is not None and known != key:
-        writing.move_customer(connection, known, key)
-    held = connection.execute(sa.select(ALIASES.c.customer).where(ALIASES.c.alias == alias)).scalar()
-    if held is None:
-        writing.insert(connection, ALIASES, [(alias, key)])
-    elif held != key:
-        raise BadInput("customers: an alias belongs to two customers")

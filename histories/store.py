@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 from sqlalchemy.engine import Connection
 
-from histories import erasure, incoming, privacy, writing
+from histories import erasure, incoming, persons, privacy, writing
 from histories.columns import EVENTS, ORDERS, complete
 from histories.database import forget_log, open_engine
 from histories.erasure import Erasure
@@ -55,7 +55,7 @@ class Store(Lookup, Many):
             if products is not None:
                 writing.update_products(connection, products.to_pylist())
             if customers is not None:
-                incoming.add_customers(connection, customers.to_pylist(), gate, self.settings)
+                persons.add_customers(connection, customers.to_pylist(), gate, self.settings)
             if orders is not None:
                 rates = incoming.Rates(self.currency, self.settings.rates)
                 added += incoming.add_orders(connection, complete(orders, ORDERS), gate, rates, now)
