@@ -6,7 +6,7 @@ import csv
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from duckdb import DuckDBPyConnection
@@ -26,6 +26,7 @@ from histories.settings import Settings
 from histories.store import Store
 
 _ROWS = 10_000
+_LISTED = 12  # columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,8 @@ class ImportReport:
     excluded: int  # lines of accounts left out by settings.exclude_customers, or of erased persons
     rejects_file: Path | None
     seconds: float
+    renamed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # by table: column: what the file calls it
+    unread: Mapping[str, Sequence[str]] = field(default_factory=dict)  # by table: columns of the file not made use of
     people: int = 0
     products: int = 0
 
@@ -60,6 +63,10 @@ class ImportReport:
     def _text(self) -> Iterator[str]:
         for table, lines in self.read.items():
             yield f"{lines:>12,}  lines of {table} read in {self.seconds:.1f} s together"
+            if renamed := self.renamed.get(table):
+                yield f"{'':>12}  {', '.join(f'{name} from {label!r}' for name, label in renamed.items())}"
+            if unread := self.unread.get(table):
+                yield f"{'':>12}  not read: {', '.join(unread[:_LISTED])}{', ...' * (len(unread) > _LISTED)}"
         if "orders" in self.read:
             found = self.orders
             yield f"{found.purchases:>12,}  purchase lines, in {found.orders:,} orders of {found.customers:,} customers"
@@ -144,6 +151,8 @@ def _store(
         "events": events,
         "rejected": {table: rejected(bench, one) for table, one in checked.items()},
         "excluded": excluded,
+        "renamed": {table: one.renamed for table, one in checked.items()},
+        "unread": {table: one.unread for table, one in checked.items()},
         "people": people,
         "products": products,
     }

@@ -38,6 +38,13 @@ class Checked:
     checks: Sequence[Check]
     map: ColumnMap
     skipped: Sequence[tuple[int, str, str]]  # lines that were not even of the file's shape
+    unread: Sequence[str]  # columns of the file that mean nothing here
+
+    @property
+    def renamed(self) -> dict[str, str]:
+        """What the file calls columns by other names: what was guessed, or said in a map."""
+        labels = {name: column.label for name, column in self.columns.items()}
+        return {name: label for name, label in labels.items() if name != label}
 
 
 def check_file(
@@ -63,7 +70,9 @@ def check_file(
         raise BadInput(f"{source.label}: {error}") from None
     except duckdb.Error as error:
         raise BadInput(f"{source.label}: {_reason(error)}") from None
-    checked = Checked(table, source.label, columns, checks, chosen, skipped)
+    read = chosen.needs if chosen.reshape else [column.label for column in columns.values()]
+    unread = [name for name in source.types if name not in read]
+    checked = Checked(table, source.label, columns, checks, chosen, skipped, unread)
     _need_some(bench, checked)
     return checked
 

@@ -230,3 +230,12 @@ def test_a_folder_or_a_pattern_is_one_table(open_store: Callable[..., Store], tm
         checked(folder)
     with pytest.raises(BadInput, match="no such file"):
         checked(tmp_path / "none*.csv")
+
+
+def test_the_report_says_what_was_taken_for_what(open_store: Callable[..., Store], tmp_path: Path) -> None:
+    path = tmp_path / "orders.csv"
+    path.write_text("Customer ID,Order Date,Price (USD),Note\nc1,2024-01-05,3,x\n")
+    store = open_store()
+    report = import_files(store, store.settings, orders=str(path)).text()
+    assert "customer_id from 'Customer ID', occurred_at from 'Order Date'\n" in report
+    assert "not read: Price (USD), Note\n" in report
