@@ -44,13 +44,11 @@ def styles(
     shown = {name: _shown(bench, table, column) for name, column in texts.items()}
     whole = sum(shown.values())
     for name, balance in shown.items():
-        if decimal or balance or counts[name]:
-            said = decimal or _said(balance) or _said(whole)
-            if said is None:
-                _refuse_unclear(bench, table, texts[name])
+        said = decimal or _said(balance) or _said(whole)
+        if counts[name] and said is None:
+            _refuse_unclear(bench, table, texts[name])
+        if counts[name] or said == ",":
             found[name] = "," if said == "," else "."
-        elif _said(whole) == ",":
-            found[name] = ","
     return found
 
 
@@ -71,7 +69,8 @@ def _written(column: Column, style: Style) -> str:
     body, groups = _body(column), "." if style == "," else ","
     number = f"TRY_CAST(replace(replace({body}, '{groups}', ''), ',', '.') AS DOUBLE)"
     sign = f"CASE WHEN regexp_matches({_compact(column)}, '[-−(]') THEN -1 ELSE 1 END"
-    return f"CASE WHEN regexp_matches({body}, '{_WRITTEN[style]}') THEN {sign} * {number} END"
+    read = f"CASE WHEN regexp_matches({body}, '{_WRITTEN[style]}') THEN {sign} * {number} END"
+    return f"coalesce({_plain(column)}, {read})" if style == "." else read  # 1e-3, too
 
 
 def _shown(bench: DuckDBPyConnection, table: str, column: Column) -> int:

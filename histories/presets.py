@@ -201,14 +201,17 @@ PRESETS: Mapping[str, tuple[ColumnMap, ...]] = {
 
 
 def column_maps(preset: str | None, path: str | None) -> tuple[ColumnMap, ...]:
-    """The maps to try in turn. Raises BadInput for an unknown preset, for both at once, or for a map amiss."""
+    """The maps to try in turn. Raises BadInput for an unknown preset, for both at once, or for a map amiss.
+
+    An export that reshapes is known by its columns: by their plain names alone, its order totals would count as lines.
+    """
     if preset and path:
         raise BadInput("give --preset or --columns, not both")
     if path:
         return (_load(Path(path)),)
     if preset and preset not in PRESETS:
         raise BadInput(f"preset {preset!r} is unknown; there are {', '.join(PRESETS)}")
-    return PRESETS[preset] if preset else (ColumnMap(),)
+    return PRESETS[preset] if preset else (SHOPIFY, *WOOCOMMERCE, ColumnMap())
 
 
 def _load(path: Path) -> ColumnMap:

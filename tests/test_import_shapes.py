@@ -20,6 +20,7 @@ from histories.importer import import_files
 from histories.mapping import check_file
 from histories.presets import ColumnMap
 from histories.store import Store
+from tests.test_import_presets import SHOPIFY
 
 LINES = "customer_id,occurred_at,amount\nc1,2024-01-05 10:00:00,3.50\nc2,2024-02-06 11:00:00,4.25\n"
 
@@ -89,6 +90,7 @@ def test_dates(tmp_path: Path, text: str, meant: str) -> None:
         (["12,5", "0,250"], [12.5, 0.25]),
         (["1.250", "12"], [1.25, 12.0]),  # as programs write it
         (["1e3", "NULL", "2"], [1000.0, None, 2.0]),
+        (["1e3", "$2.50"], [1000.0, 2.5]),
         (["12,50", "12.50", "1,5"], [12.5, 1.5]),  # one of them is none
         (["12abc", "0x10", "1_000", "5%", "3"], [3.0]),
     ],
@@ -239,3 +241,12 @@ def test_the_report_says_what_was_taken_for_what(open_store: Callable[..., Store
     report = import_files(store, store.settings, orders=str(path)).text()
     assert "customer_id from 'Customer ID', occurred_at from 'Order Date'\n" in report
     assert "not read: Price (USD), Note\n" in report
+
+
+def test_exports_that_reshape_are_known_without_a_preset(open_store: Callable[..., Store], tmp_path: Path) -> None:
+    path = tmp_path / "orders.csv"
+    path.write_text(SHOPIFY)
+    store = open_store()
+    report = import_files(store, store.settings, orders=str(path))
+    assert (report.orders.purchases, report.orders.returns) == (4, 2)
+    assert store.customer_ids() == ["ann@example.com", "bob@example.com"]
