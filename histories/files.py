@@ -64,6 +64,7 @@ def open_source(bench: DuckDBPyConnection, folder: Path, place: str, table: str)
         return _sql(bench, place, table)
     if ".xlsx#" in place.lower():
         cut = place.lower().index(".xlsx#") + len(".xlsx")
+        _check_file(Path(place[:cut]))
         return _sheet(bench, Path(place[:cut]), place[cut + 1 :], table)
     paths = _files(place)
     kinds = {path.suffix.lower() for path in paths}

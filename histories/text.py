@@ -19,6 +19,7 @@ from histories.errors import BadInput
 
 _BLOCK: Final = 1 << 20
 _DELIMITERS: Final = ",;\t|"
+_FIELD: Final = 100_000  # the csv module takes no longer ones
 _ABOVE: Final = 20  # lines that a title and blanks above the column names may take
 _MARKS: Final = (
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
@@ -84,8 +85,11 @@ def head_of(text: Path, label: str) -> Head:
     """Raises BadInput where no line holds column names, or one is there twice."""
     with text.open(encoding="utf-8-sig", newline="") as stream:
         lines = list(islice(iter(lambda: stream.readline(_BLOCK), ""), _ABOVE))
-        above, delimiter = _names_at(lines)
-        names = next(csv.reader(chain(lines[above:], stream), delimiter=delimiter), [])
+        try:
+            above, delimiter = _names_at(lines)
+            names = next(csv.reader(chain(lines[above:], stream), delimiter=delimiter), [])
+        except csv.Error as error:
+            raise BadInput(f"{label}: no column names can be read: {error}") from None
     return Head(checked_names([name.strip() for name in names], label), delimiter, above)
 
 
@@ -113,7 +117,8 @@ def _names_at(lines: Sequence[str]) -> tuple[int, str]:
     """Lines above the column names, and the delimiter: as Excel's own first line says, else what is there most."""
     said = re.fullmatch(r"sep=(.)\s*", lines[0]) if lines else None
     parts = [max(_DELIMITERS, key=line.count) for line in lines]
-    rows = [next(csv.reader([line], delimiter=part), []) for line, part in zip(lines, parts, strict=True)]
+    starts = [line[:_FIELD] for line in lines]
+    rows = [next(csv.reader([start], delimiter=part), []) for start, part in zip(starts, parts, strict=True)]
     if said:
         return 1 + names_at(rows[1:]), said[1]
     place = names_at(rows)

@@ -112,7 +112,8 @@ def test_amounts_that_could_be_a_thousand_times_as_much_are_refused(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "above", ["Orders of 2024\n\n", "\n\n", "# made by hand\n", "Orders,,\n,,\n", "sep=,\n", "\ufeff"]
+    "above",
+    ["Orders of 2024\n\n", "\n\n", "# made by hand\n", "Orders,,\n,,\n", '"Orders, of 2024",,\n', "sep=,\n", "\ufeff"],
 )
 def test_what_stands_above_the_column_names(tmp_path: Path, above: str) -> None:
     rows = read(tmp_path, above + LINES)
@@ -136,6 +137,8 @@ def test_a_spreadsheet_with_a_title(tmp_path: Path) -> None:
         book.sheets["Orders"]["A1"] = "Orders of 2024"
     (row,) = checked(f"{path}#Orders")
     assert (row["line"], row["customer_id"], row["amount"]) == (5, "12345", 1234.5)
+    with pytest.raises(BadInput, match=r"none\.xlsx: no such file"):
+        checked(f"{tmp_path}/none.xlsx#Orders")
     with pytest.raises(BadInput, match=r"orders.xlsx#Read me \(of Read me, Orders\)"):
         checked(path)
 
@@ -157,6 +160,7 @@ def test_packed_files_and_both_kinds_of_line_ends(tmp_path: Path) -> None:
         (LINES + 'c3,"2024-01-05,1\n' + LINES * 20, r"line 4: a quote is opened and not closed"),
         ('[{"customer_id": "c1"}]', "is JSON; write it as CSV or Parquet"),
         ("<html><table>", "is HTML or XML"),
+        ("x" * 200_000 + ",y\n", "no column names can be read: field larger"),
         (LINES.partition("\n")[2], "its first line holds data, not the names of columns"),
         ("bob@shop.example,soon\n" * 2, "its first line holds data"),
     ],
