@@ -13,6 +13,7 @@ Floats = NDArray[np.float64]
 _LEVELS = np.linspace(0, 1, 101)
 _FEWEST = 30  # buyers below whom the scatter is taken to be log-normal
 _PER_GROUP, _MOST_GROUPS = 200, 5
+_RARE = 0.01  # share of the residuals on either side that are taken for less than they are
 _USUAL_SD = 0.8  # of the log of a shop's spend per buyer
 
 
@@ -36,7 +37,9 @@ class Spread:
         """Of buyers (rows,): out-of-time residuals make the intervals conformal (Vovk et al. 2005, split form)."""
         if len(residuals) < _FEWEST:
             return cls.usual()
-        residuals = residuals - np.log(np.exp(residuals).mean())  # so that the mean served is the distribution's
+        # So that the mean served is the distribution's; one who was given up and came would outweigh all others.
+        usual = np.clip(residuals, *np.quantile(residuals, (_RARE, 1 - _RARE)))
+        residuals = residuals - np.log(np.exp(usual).mean())
         groups = int(np.clip(len(residuals) // _PER_GROUP, 1, _MOST_GROUPS))
         edges = np.quantile(log_orders, np.arange(1, groups) / groups)
         member = np.searchsorted(edges, log_orders)
