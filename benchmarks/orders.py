@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
 
 from histories.arrays import sorted_events, sorted_lines
 from histories.history import NO_CODE, Catalog, History
@@ -43,7 +44,7 @@ def _online_retail(table: pd.DataFrame) -> pd.DataFrame:
 def _history(table: pd.DataFrame, zone: str) -> History:
     customer, ids = pd.factorize(table["customer_id"].astype(str), sort=True)
     product, products = _codes(table, "product_id")
-    stamp = pd.to_datetime(table["timestamp"])
+    stamp = _times(table["timestamp"])
     if stamp.dt.tz is None:
         stamp = stamp.dt.tz_localize(zone, ambiguous=False, nonexistent="shift_forward")
     instant = stamp.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[us]").astype(np.int64)
@@ -73,6 +74,27 @@ def _history(table: pd.DataFrame, zone: str) -> History:
         channels=(),
         zone=zone,
     )
+
+
+def _times(column: pd.Series) -> pd.Series:
+    """ISO 8601 with or without offsets, 20240131, seconds or milliseconds since 1970, 31/01/2024 or 01/31/2024.
+
+    Raises ValueError where the column is none of these throughout.
+    """
+    if is_datetime64_any_dtype(column):
+        return column
+    if is_numeric_dtype(column):
+        if column.between(1900_01_01, 2200_01_01).all():
+            return pd.to_datetime(column.astype("int64").astype(str), format="%Y%m%d")
+        return pd.to_datetime(column, unit="ms" if column.abs().median() > 1e11 else "s")
+    text = column.astype(str).str.strip()
+    days_first = text.str.extract(r"^(\d{1,2})[/.-](\d{1,2})[/.-]\d{2,4}")
+    if days_first.notna().all(axis=None):
+        first, second = (days_first[k].astype(int).max() for k in (0, 1))
+        month_first = first <= 12 and (second > 12 or "/" in text.iloc[0])  # where both may be months, 1/2 is American
+        return pd.to_datetime(text, format="mixed", dayfirst=not month_first)
+    has_offset = text.str.contains(r"(?:[zZ]|\d[+-]\d{2}:?\d{2}|:\d{2}[+-]\d{2})$", regex=True)
+    return pd.to_datetime(text, format="ISO8601", utc=bool(has_offset.any()))
 
 
 def _codes(table: pd.DataFrame, name: str) -> tuple[np.ndarray, np.ndarray]:
