@@ -26,7 +26,7 @@ _FIT_ON = 50_000  # customers: four parameters need no more
 _EQUAL = (1 / 3, 1 / 3, 1 / 3)
 _ALONE = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 _TINY = 1e-9
-_DOUBT = 0.25  # standard deviation of a weight before a window has been seen
+_DOUBT = 0.1  # standard deviation of a weight before a window has been seen; the customers of one window share its fate
 
 
 class Base(NamedTuple):

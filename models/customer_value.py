@@ -251,4 +251,4 @@ def _spread(frame: Frame, scores: dict[str, Score], spent: Floats) -> Spread:
     location, often = _of_buyers(held, base, frame.X[rows], plain, frame.names)
     location = location + _scale(base, held["churn"], location) + prices.level(then.as_of)
     paid = frame.spend[rows] > 0
-    return Spread.fit(spent[rows][paid] - location[paid], often[paid])
+    return Spread.fit(spent[rows][paid] - location[paid], often[paid], location[paid])

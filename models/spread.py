@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logsumexp
 
 from histories.compiled import piece
 
@@ -33,13 +34,16 @@ class Spread:
         return cls(np.empty(0), (_USUAL_SD * normal - _USUAL_SD**2 / 2)[None, :])
 
     @classmethod
-    def fit(cls, residuals: Floats, log_orders: Floats) -> Spread:
-        """Of buyers (rows,): out-of-time residuals make the intervals conformal (Vovk et al. 2005, split form)."""
+    def fit(cls, residuals: Floats, log_orders: Floats, log_expected: Floats) -> Spread:
+        """Of buyers (rows,): out-of-time residuals make the intervals conformal (Vovk et al. 2005, split form).
+
+        They are freed of the period's level, the sum that came over the sum expected: what one who was expected to
+        spend next to nothing brings moves nobody else's interval, nor does what is beyond the usual.
+        """
         if len(residuals) < _FEWEST:
             return cls.usual()
-        # So that the mean served is the distribution's; one who was given up and came would outweigh all others.
         usual = np.clip(residuals, *np.quantile(residuals, (_RARE, 1 - _RARE)))
-        residuals = residuals - np.log(np.exp(usual).mean())
+        residuals = residuals - logsumexp(log_expected + usual) + logsumexp(log_expected)
         groups = int(np.clip(len(residuals) // _PER_GROUP, 1, _MOST_GROUPS))
         edges = np.quantile(log_orders, np.arange(1, groups) / groups)
         member = np.searchsorted(edges, log_orders)

@@ -65,7 +65,7 @@ def test_a_spread_covers_what_it_is_asked_to() -> None:
     rng = np.random.default_rng(6)
     often = rng.normal(0, 1, 4000)
     residuals = rng.normal(0, np.where(often > 0, 0.4, 1.0))
-    spread = Spread.fit(residuals[:2000], often[:2000])
+    spread = Spread.fit(residuals[:2000], often[:2000], np.zeros(2000))
     asked = often[2000:]
     shift = np.log(np.exp(residuals[:2000]).mean())  # the spread is centred on the mean
     low, high = (
@@ -87,10 +87,18 @@ def test_a_spread_by_hand() -> None:
 
 def test_one_who_was_given_up_and_came_does_not_move_everybodys_interval() -> None:
     rng = np.random.default_rng(7)
-    residuals, often = rng.normal(0, 0.8, 800), rng.normal(0, 1, 800)
-    without = Spread.fit(residuals, often)
-    residuals[5] = 9.0
-    np.testing.assert_allclose(Spread.fit(residuals, often).quantiles[:, 10:90], without.quantiles[:, 10:90], atol=0.1)
+    residuals, often, expected = rng.normal(0, 0.8, 800), rng.normal(0, 1, 800), rng.normal(3, 1, 800)
+    without = Spread.fit(residuals, often, expected)
+    residuals[5], expected[5] = 9.0, -6.0
+    with_it = Spread.fit(residuals, often, expected)
+    np.testing.assert_allclose(with_it.quantiles[:, 10:90], without.quantiles[:, 10:90], atol=0.05)
+
+
+def test_a_spread_is_freed_of_the_level_of_its_window() -> None:
+    rng = np.random.default_rng(9)
+    residuals, often, expected = rng.normal(0, 0.8, 800), rng.normal(0, 1, 800), rng.normal(3, 1, 800)
+    made = [Spread.fit(residuals + level, often, expected).quantiles for level in (0.0, 0.5)]
+    np.testing.assert_allclose(made[0], made[1], atol=1e-9)
 
 
 def test_levels_are_believed_as_far_as_they_can_be_told_from_chance() -> None:
