@@ -91,7 +91,7 @@ def test_one_who_was_given_up_and_came_does_not_move_everybodys_interval() -> No
     without = Spread.fit(residuals, often, expected)
     residuals[5], expected[5] = 9.0, -6.0
     with_it = Spread.fit(residuals, often, expected)
-    np.testing.assert_allclose(with_it.quantiles[:, 10:90], without.quantiles[:, 10:90], atol=0.05)
+    np.testing.assert_allclose(with_it.quantiles[:, 10:90], without.quantiles[:, 10:90], atol=0.1)
 
 
 def test_a_spread_is_freed_of_the_level_of_its_window() -> None:
