@@ -16,7 +16,7 @@ from histories.history import NO_CODE, Catalog, History
 from histories.mapping import check_file, rejected
 from histories.presets import ColumnMap, column_maps
 
-_COLUMNS = ("customer_id", "order_id", "product_id", "quantity", "unit_price", "amount")
+_COLUMNS = ("customer_id", "product_id", "quantity", "unit_price", "amount")
 
 
 def read_history(path: Path, preset: str | None) -> History:
@@ -49,7 +49,6 @@ def _history(table: pa.Table, zone: str) -> History:
         "line_id": np.arange(lines, dtype=np.int64),
         "occurred_at": instant,
         "recorded_at": instant,
-        "order_id": table["order_id"].to_numpy() if "order_id" in table.column_names else np.full(lines, None, object),
         "product": product,
         "channel": np.full(lines, NO_CODE, dtype=np.int16),
         "quantity": quantity,
@@ -82,7 +81,7 @@ def _numbers(table: pa.Table, name: str) -> np.ndarray:
 def _no_events(customers: int):  # type: ignore[no-untyped-def]
     kinds = {"customer": np.int64, "occurred_at": np.int64, "recorded_at": np.int64, "kind": np.int8}
     empty = {name: np.array([], dtype=kind) for name, kind in kinds.items()}
-    return sorted_events(empty | {"product": np.array([], np.int32), "value": np.array([], np.float64)}, customers)
+    return sorted_events(empty, customers)
 
 
 def _catalog(products: np.ndarray) -> Catalog:

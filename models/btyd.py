@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from math import log
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 
 from histories.clock import DAY
 from histories.compiled import compiled, piece
@@ -22,6 +23,10 @@ Floats = NDArray[np.float64]
 COLUMNS = ("frequency", "recency", "T", "monetary_value")
 _MIN_REPEATERS = 30
 _FIT_ON = 50_000  # customers: four parameters need no more
+_EQUAL = (1 / 3, 1 / 3, 1 / 3)
+_ALONE = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+_TINY = 1e-9
+_DOUBT = 0.1  # standard deviation of a weight before a window has been seen; the customers of one window share its fate
 
 
 class Base(NamedTuple):
@@ -45,13 +50,14 @@ COLUMN_NAMES = ("btyd_alive", "btyd_lapse_logit", "btyd_log_orders", "btyd_worth
 
 @dataclass(frozen=True)
 class BuyTillYouDie:
-    """BG/NBD, MBG/NBD and Pareto/NBD, averaged, in the shop's own time, and Gamma-Gamma."""
+    """BG/NBD, MBG/NBD and Pareto/NBD, mixed, in the shop's own time, and Gamma-Gamma."""
 
     bg: BgNbd
     mbg: BgNbd
     pareto: ParetoNbd
     worth: GammaGamma
     time: OwnTime
+    weights: tuple[float, float, float] = _EQUAL  # of bg, mbg and pareto; their sum is one
 
     @classmethod
     def fit(cls, X: NDArray[np.float32], names: Sequence[str], as_of: int, repeats: NDArray[np.int64]) -> BuyTillYouDie:
@@ -71,6 +77,14 @@ class BuyTillYouDie:
             _worth(x, value, X, names),
             time,
         )
+
+    def weighed(
+        self, X: NDArray[np.float32], at: Sequence[int], as_of: int, window_days: float, orders: Floats
+    ) -> tuple[float, float, float]:
+        """The most probable weights given the orders that came in the window after as_of; arguments as in forecast."""
+        alone = [replace(self, weights=weights).forecast(X, at, as_of, window_days) for weights in _ALONE]
+        lapses, counts = np.array([base.lapse for base in alone]), np.array([base.orders for base in alone])
+        return _mixed(np.clip(lapses, _TINY, 1 - _TINY), np.maximum(counts, _TINY), orders)
 
     def forecast(
         self,
@@ -93,7 +107,7 @@ class BuyTillYouDie:
     def _compiled(self) -> tuple[Any, ...]:
         """All that the compiled forecast takes of the models."""
         models = (self.bg.numbers, self.mbg.numbers, self.pareto.numbers, self.worth.numbers)
-        return *models, self.time.begins, self.time.passed
+        return *models, self.time.begins, self.time.passed, self.weights
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -102,12 +116,13 @@ class BuyTillYouDie:
     def from_dict(cls, stored: dict[str, Any]) -> BuyTillYouDie:
         kinds = {"bg": BgNbd, "mbg": BgNbd, "pareto": ParetoNbd, "worth": GammaGamma}
         time = OwnTime(stored["time"]["begins"], tuple(stored["time"]["pace"]))
-        return cls(**{name: kind(**stored[name]) for name, kind in kinds.items()}, time=time)
+        weights = tuple(stored.get("weights", _EQUAL))
+        return cls(**{name: kind(**stored[name]) for name, kind in kinds.items()}, time=time, weights=weights)
 
 
 @compiled
 def _forecast(X, at, days, window_days, usual, models, out):  # type: ignore[no-untyped-def]
-    bg, mbg, pareto, worth, begins, passed = models
+    bg, mbg, pareto, worth, begins, passed, weights = models
     for i in range(len(X)):
         x, value = np.float64(X[i, at[0]]), np.float64(X[i, at[3]])
         now, past, T = days[i % len(days)], np.float64(X[i, at[1]]), np.float64(X[i, at[2]])
@@ -118,7 +133,7 @@ def _forecast(X, at, days, window_days, usual, models, out):  # type: ignore[no-
         second = bg_forecast(x, recency, T, window, mbg)
         third = pareto_forecast(x, recency, T, window, pareto)
         for k in range(3):
-            out[k, i] = (first[k] + second[k] + third[k]) / 3
+            out[k, i] = weights[0] * first[k] + weights[1] * second[k] + weights[2] * third[k]
         out[3, i] = expected_mean(x, value, worth)
 
 
@@ -131,6 +146,34 @@ def _beside(X, alive, lapse, orders, worth):  # type: ignore[no-untyped-def]
         out[i, width], out[i, width + 1] = alive[i], _logit(lapse[i])
         out[i, width + 2], out[i, width + 3] = log(max(orders[i], 1e-9)), worth[i]
     return out
+
+
+def _mixed(lapses: Floats, counts: Floats, orders: Floats) -> tuple[float, float, float]:
+    """Weights of models whose P(no purchase) and expected orders are (3, customers).
+
+    By the likelihood of who came, that of the models' own mixture, and of how often, Poisson with the dispersion of
+    the plain average; levels are free, as the next window will have another one.
+    """
+    gone = orders == 0
+    if gone.all() or not gone.any():
+        return _EQUAL
+    even = counts.mean(axis=0)
+    noise = max(float(((orders - even) ** 2 / even).mean()), 1.0)
+
+    def cost(two: Floats) -> float:
+        weights = _simplex(two)
+        lapse, count = weights @ lapses, weights @ counts
+        came = np.log(np.where(gone, lapse, 1 - lapse)).sum()
+        often = (orders * np.log(count)).sum() - count.sum()
+        return float(-came - often / noise + ((weights - 1 / 3) ** 2).sum() / (2 * _DOUBT**2))
+
+    bg, mbg, pareto = _simplex(minimize(cost, np.zeros(2), method="BFGS", options={"gtol": 0.05}).x).tolist()
+    return bg, mbg, pareto
+
+
+def _simplex(two: Floats) -> Floats:
+    raised = np.exp(np.clip(np.append(two, 0.0), -30, 30))
+    return np.asarray(raised / raised.sum())
 
 
 def _worth(x: Floats, value: Floats, X: NDArray[np.float32], names: Sequence[str]) -> GammaGamma:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from math import exp
+from math import exp, log, log1p
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,8 +20,9 @@ from models.btyd import Base
 from models.churn import Churn
 from models.explain import Reason, explained
 from models.frame import Frame
+from models.plain import Plain, log_spend, positions
 from models.score import Score, Target
-from models.season import Season
+from models.season import Season, believed
 from models.spread import Spread, quantile
 
 Floats = NDArray[np.float64]
@@ -44,11 +46,13 @@ class CustomerValue:
     """Spend has two parts: none with the probability of churn, else what a buyer spends, scattered around its mean.
 
     So the mean is (1 - churn) times the buyer's, and the median is zero where churn is more likely than not. A
-    buyer's mean is the geometric average of two views: what buyers spend, and orders times what an order is worth.
+    buyer's mean is the geometric average of three views: what buyers spend, orders times what an order is worth, and
+    a plain regression (where there were buyers to learn it from).
     """
 
     basis: Basis
     scores: dict[str, Score]  # churn (the model of that name), orders, basket (log spend of a buyer)
+    plain: Plain
     prices: Season  # log of what came over what was expected, per purchase
     scale: float  # keeps the sum of spend at what buy-till-you-die models say, before prices
     spread: Spread
@@ -68,23 +72,25 @@ class CustomerValue:
         basis = Basis.of(frame)
         has_money = bool(np.nansum(frame.X[:, frame.names.index("spend_total")]) > 0)
         paid = frame.spend > 0
-        log_spend = np.where(paid, np.log(np.where(paid, frame.spend, 1.0)), np.nan)
+        spent = np.where(paid, np.log(np.where(paid, frame.spend, 1.0)), np.nan)
         scores = {
             "churn": churn.score,
             "orders": Score.fit(frame, basis, Target("poisson", frame.orders.astype(float), _log_orders)),
-            "basket": Score.fit(frame, basis, Target("regression", log_spend, _log_basket)),
+            "basket": Score.fit(frame, basis, Target("regression", spent, _log_basket)),
         }
         latest = frame.X[frame.latest]
         inputs, base = basis.look(latest, int(frame.as_of[-1]))
         said = {name: score.raw(inputs, _STARTS[name](base)) for name, score in scores.items()}
-        prices = _prices(frame, frame.labelled, frame.base)
-        return cls(basis, scores, prices, _scale(base, said), _spread(frame, scores), has_money)
+        plain = Plain.fit(frame.X[frame.labelled], frame.names, spent[frame.labelled])
+        location = _of_buyers(said, base, latest, plain, frame.names)[0]
+        prices, spread = _prices(frame, frame.labelled, frame.base), _spread(frame, scores, spent)
+        return cls(basis, scores, plain, prices, _scale(base, said["churn"], location), spread, has_money)
 
     def predict(self, X: NDArray[np.float32], as_of: int | NDArray[np.int64]) -> Value:
         """Of feature rows, for the horizon after as_of."""
         inputs, base = self.basis.look(X, as_of)
         said = {name: score.raw(inputs, _STARTS[name](base)) for name, score in self.scores.items()}
-        location, often = _of_buyers(said, base)
+        location, often = _of_buyers(said, base, X, self.plain, self.features)
         location = location + (self.scale + self.prices.level(as_of))
         out = np.empty((len(Value._fields), len(X)))
         _numbers(said["churn"], said["orders"], location, often, self.spread.edges, self.spread.quantiles, out)
@@ -109,10 +115,14 @@ class CustomerValue:
             lost, basket = self.scores["churn"], self.scores["basket"]
             alone, slope = _coming(lost.slope * lapses.start(usual), lost.raw(inputs, lapses.start(base)))
             moved = lost.slope * (lapses.start(base) - lapses.start(usual)) + lost.level
-            effects = (effects + basket.contributions(inputs) + slope[:, None] * lost.contributions(inputs)) / 2
-            level = (level + _log_basket(base) - _log_basket(usual) + basket.level + slope * moved) / 2
-            ground = (ground + _log_basket(usual) + _log_worth(base) + alone) / 2
-            level = level + self.scale + self.prices.level(as_of)
+            views = 3 if self.plain.slopes else 2
+            rest = views - 1  # log P(a purchase) is in the view by orders already
+            effects = effects + basket.contributions(inputs) + rest * slope[:, None] * lost.contributions(inputs)
+            effects[:, : X.shape[1]] += self.plain.contributions(X, self.features)
+            level = level + _log_basket(base) - _log_basket(usual) + basket.level + rest * slope * moved
+            ground = ground + _log_basket(usual) + _log_worth(base) + rest * alone + self.plain.level
+            effects, ground = effects / views, ground / views
+            level = level / views + self.scale + self.prices.level(as_of)
         return explained(self.basis.inputs_names, inputs, effects, ground, level, top)
 
     def importance(self) -> dict[str, float]:
@@ -124,6 +134,7 @@ class CustomerValue:
         self.basis.save(
             folder,
             scores={name: score.numbers for name, score in self.scores.items()},
+            plain=asdict(self.plain),
             prices=asdict(self.prices),
             scale=self.scale,
             spread={"edges": self.spread.edges.tolist(), "quantiles": self.spread.quantiles.tolist()},
@@ -139,7 +150,8 @@ class CustomerValue:
             name: Score(Boosted.load(folder / f"{name}.txt"), *numbers) for name, numbers in meta["scores"].items()
         }
         spread = Spread(np.array(meta["spread"]["edges"]), np.array(meta["spread"]["quantiles"]))
-        return cls(basis, scores, Season(**meta["prices"]), meta["scale"], spread, meta["has_money"])
+        plain = Plain.of(meta.get("plain", {}))
+        return cls(basis, scores, plain, Season(**meta["prices"]), meta["scale"], spread, meta["has_money"])
 
 
 def _log_orders(base: Base) -> Floats:
@@ -158,10 +170,23 @@ def _log_worth(base: Base) -> Floats:
 _STARTS = {"churn": lapses.start, "orders": _log_orders, "basket": _log_basket}
 
 
-def _of_buyers(said: dict[str, Floats], base: Base) -> tuple[Floats, Floats]:
-    """Logs of the spend (before scale and prices) and of the orders of those who come."""
-    often = said["orders"] + np.logaddexp(0, said["churn"])
-    return (said["basket"] + often + _log_worth(base)) / 2, often
+def _of_buyers(
+    said: dict[str, Floats], base: Base, X: NDArray[np.float32], plain: Plain, names: Sequence[str]
+) -> tuple[Floats, Floats]:
+    """Logs of the spend (before scale and prices) and of the orders of those who come, of feature rows."""
+    out = np.empty((2, len(X)))
+    _views(said["churn"], said["orders"], said["basket"], base.worth, X, positions(names), plain.numbers, out)
+    return out[0], out[1]
+
+
+@compiled
+def _views(churn, orders, basket, worth, X, at, plain, out):  # type: ignore[no-untyped-def]
+    for i in range(len(X)):
+        out[1, i] = orders[i] + max(churn[i], 0.0) + log1p(exp(-abs(churn[i])))
+        whole, views = basket[i] + out[1, i] + log(max(worth[i], _TINY)), 2
+        if len(plain[1]):
+            whole, views = whole + log_spend(X[i], at, plain), 3
+        out[0, i] = whole / views
 
 
 def _coming(start: Floats, raw: Floats) -> tuple[Floats, Floats]:
@@ -171,9 +196,9 @@ def _coming(start: Floats, raw: Floats) -> tuple[Floats, Floats]:
     return alone, np.where(near, -expit(start), (-np.logaddexp(0, raw) - alone) / np.where(near, 1.0, moved))
 
 
-def _scale(base: Base, said: dict[str, Floats]) -> float:
+def _scale(base: Base, churn: Floats, location: Floats) -> float:
     total = (base.orders * base.worth).sum()
-    made = (expit(-said["churn"]) * np.exp(_of_buyers(said, base)[0])).sum()
+    made = (expit(-churn) * np.exp(location)).sum()
     return float(np.log(max(total, _TINY) / max(made, _TINY)))
 
 
@@ -194,24 +219,36 @@ def _numbers(churn, orders, location, often, edges, quantiles, out):  # type: ig
 
 def _prices(frame: Frame, known: NDArray[np.bool_], base: Base) -> Season:
     """Levels of what a purchase brings at each cut-off: seasons, inflation, and returns where spend is net."""
-    cuts, levels = [], []
+    cuts, levels, errors = [], [], []
     for cut in np.unique(frame.as_of[known]).tolist():
-        rows = np.flatnonzero(known & (frame.as_of == cut))
-        came, expected = frame.spend[rows].sum(), (frame.orders[rows] * base.worth[rows]).sum()
-        if came > 0 and expected > 0:
+        rows = np.flatnonzero(known & (frame.as_of == cut) & (frame.orders > 0))
+        level, error = _price(frame.spend[rows], frame.orders[rows] * base.worth[rows])
+        if np.isfinite(level):
             cuts.append(cut)
-            levels.append(float(np.clip(np.log(came / expected), -2, 2)))
-    return Season.of(cuts, levels)
+            levels.append(level)
+            errors.append(error)
+    return Season.of(cuts, believed(levels, errors))
 
 
-def _spread(frame: Frame, scores: dict[str, Score]) -> Spread:
+def _price(came: Floats, expected: Floats) -> tuple[float, float]:
+    """Log of what came over what was expected, and its standard error; nan without either."""
+    if came.sum() <= 0 or expected.sum() <= 0:
+        return np.nan, np.nan
+    ratio = came.sum() / expected.sum()
+    error = np.sqrt(((came - ratio * expected) ** 2).sum()) / came.sum()
+    return float(np.clip(np.log(ratio), -2, 2)), float(error)
+
+
+def _spread(frame: Frame, scores: dict[str, Score], spent: Floats) -> Spread:
     """From the last label window, as it was forecast before it."""
     held = {name: score.held for name, score in scores.items() if score.held is not None}
     if frame.earlier is None or len(held) < len(scores):
         return Spread.usual()
     then, rows = frame.earlier, np.flatnonzero(frame.as_of == frame.earlier.as_of)
-    base, prices = then.base.take(rows), _prices(frame, frame.known_at(then.as_of), then.base)
-    location, often = _of_buyers(held, base)
-    location = location + _scale(base, held) + prices.level(then.as_of)
+    known = frame.known_at(then.as_of)
+    plain = Plain.fit(frame.X[known], frame.names, spent[known])
+    base, prices = then.base.take(rows), _prices(frame, known, then.base)
+    location, often = _of_buyers(held, base, frame.X[rows], plain, frame.names)
+    location = location + _scale(base, held["churn"], location) + prices.level(then.as_of)
     paid = frame.spend[rows] > 0
-    return Spread.fit(np.log(frame.spend[rows][paid]) - location[paid], often[paid])
+    return Spread.fit(spent[rows][paid] - location[paid], often[paid], location[paid])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -170,7 +170,9 @@ def assemble(plan: Plan, seen: Sequence[Seen], history: History, encoder: Attrib
     """The frame of the rows seen at each of the plan's cut-offs, of customers by their positions in the history."""
     names = (*NAMES, *encoder.names)
     parts = [(cut, part) for cut, part in zip(plan.cuts, seen, strict=True) if len(part.customer)]
-    btyd = _fitted(parts[-1], history, names)
+    btyd, earlier = _fitted(parts[-1], history, names), _earlier(plan, parts, history, names)
+    if earlier:
+        btyd = replace(btyd, weights=earlier.btyd.weights)
     return Frame(
         X=np.concatenate([part.X for _, part in parts]),
         names=names,
@@ -181,7 +183,7 @@ def assemble(plan: Plan, seen: Sequence[Seen], history: History, encoder: Attrib
         next_day=np.concatenate([part.labels.next_day for _, part in parts]),
         base=_joined([_said(btyd, part, names, plan) for part in parts]),
         btyd=btyd,
-        earlier=_earlier(plan, parts, history, names),
+        earlier=earlier,
         horizon_days=plan.horizon_days,
         window_days=plan.window_days,
     )
@@ -192,8 +194,15 @@ def _earlier(plan: Plan, parts: Sequence[tuple[int, Seen]], history: History, na
     labelled = parts[:-1]
     if not labelled or labelled[0][0] > labelled[-1][0] - plan.window_days * DAY:
         return None
-    btyd = _fitted(labelled[-1], history, names)
+    btyd = _weighed(_fitted(labelled[-1], history, names), labelled[-1], names, plan)
     return Earlier(labelled[-1][0], _joined([_said(btyd, part, names, plan) for part in labelled]), btyd)
+
+
+def _weighed(btyd: BuyTillYouDie, part: tuple[int, Seen], names: tuple[str, ...], plan: Plan) -> BuyTillYouDie:
+    """Mixed as the window after its cut-off would have had it."""
+    cut, seen = part
+    orders = seen.labels.orders.astype(np.float64)
+    return replace(btyd, weights=btyd.weighed(seen.X, positions(names), cut, plan.window_days, orders))
 
 
 def _fitted(part: tuple[int, Seen], history: History, names: tuple[str, ...]) -> BuyTillYouDie:

@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 
 Floats = NDArray[np.float64]
 Loss = Callable[[Floats, Floats, Floats, Floats, Floats], float]
-_BOUND = 8.0  # in logs: parameters stay within a factor of 3,000 of the prior
+_LOW, _HIGH = -8.0, 5.0  # in logs, around the prior: beyond 150 times it, all customers are alike and series are long
 _PRIOR_SD = 2.0
 
 
@@ -31,12 +31,12 @@ def fit_positive(
 
     def penalised(logs: Floats) -> float:
         distance = ((logs - start) ** 2).sum() / (2 * _PRIOR_SD**2)
-        logs = np.clip(logs, start - _BOUND, start + _BOUND)
+        logs = np.clip(logs, start + _LOW, start + _HIGH)
         value = loss(np.exp(logs), x, recency / unit, T / unit, weight.astype(float))
         return (value + shrink * distance) / weight.sum() if np.isfinite(value) else 1e9
 
     # Plain BFGS: it needs a fifth of L-BFGS-B's time here, most of which goes into waking threads.
     found = minimize(penalised, start, method="BFGS", options={"gtol": 1e-6})
-    parameters = np.exp(np.clip(found.x, start - _BOUND, start + _BOUND))
+    parameters = np.exp(np.clip(found.x, start + _LOW, start + _HIGH))
     parameters[list(rates)] *= unit
     return tuple(float(p) for p in parameters)

@@ -14,6 +14,8 @@ from models.frame import YEAR_DAYS
 
 Floats = NDArray[np.float64]
 _DOUBT = 0.1  # squared levels (logits) that it takes to believe by half that they return
+_LASTS, _MOVES = 0.2, 0.1  # standard deviations of a shop's lasting level, and of a season's around it
+_OVERLAP = 3.0  # label windows that see the same days
 _TINY = 1e-9
 
 
@@ -54,6 +56,17 @@ def returning(cuts: Sequence[int], levels: Sequence[float], as_of: int) -> float
     share = float(np.clip(level @ ago / (ago @ ago + _DOUBT), 0, 1))
     again = share * float(np.interp(as_of - YEAR_DAYS * DAY, at, level, left=0.0))
     return again + _lasting(level - share * ago)
+
+
+def believed(levels: Sequence[float], errors: Sequence[float]) -> list[float]:
+    """Levels of cut-offs as far as they can be told from their standard errors: shrunk to what lasts, that to zero."""
+    if not len(levels):
+        return []
+    level, noise = np.array(levels), np.maximum(errors, _TINY) ** 2
+    lasting = np.average(level, weights=1 / (noise + _MOVES**2))
+    error = noise.mean() * min(_OVERLAP / len(level), 1.0)
+    kept = lasting * _LASTS**2 / (_LASTS**2 + error)
+    return [float(kept + each) for each in (level - lasting) * _MOVES**2 / (_MOVES**2 + noise)]
 
 
 def _lasting(levels: Floats) -> float:

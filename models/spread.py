@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logsumexp
 
 from histories.compiled import piece
 
@@ -13,6 +14,7 @@ Floats = NDArray[np.float64]
 _LEVELS = np.linspace(0, 1, 101)
 _FEWEST = 30  # buyers below whom the scatter is taken to be log-normal
 _PER_GROUP, _MOST_GROUPS = 200, 5
+_RARE = 0.01  # share of the residuals on either side that are taken for less than they are
 _USUAL_SD = 0.8  # of the log of a shop's spend per buyer
 
 
@@ -32,11 +34,16 @@ class Spread:
         return cls(np.empty(0), (_USUAL_SD * normal - _USUAL_SD**2 / 2)[None, :])
 
     @classmethod
-    def fit(cls, residuals: Floats, log_orders: Floats) -> Spread:
-        """Of buyers (rows,): out-of-time residuals make the intervals conformal (Vovk et al. 2005, split form)."""
+    def fit(cls, residuals: Floats, log_orders: Floats, log_expected: Floats) -> Spread:
+        """Of buyers (rows,): out-of-time residuals make the intervals conformal (Vovk et al. 2005, split form).
+
+        They are freed of the period's level, the sum that came over the sum expected: what one who was expected to
+        spend next to nothing brings moves nobody else's interval, nor does what is beyond the usual.
+        """
         if len(residuals) < _FEWEST:
             return cls.usual()
-        residuals = residuals - np.log(np.exp(residuals).mean())  # so that the mean served is the distribution's
+        usual = np.clip(residuals, *np.quantile(residuals, (_RARE, 1 - _RARE)))
+        residuals = residuals - logsumexp(log_expected + usual) + logsumexp(log_expected)
         groups = int(np.clip(len(residuals) // _PER_GROUP, 1, _MOST_GROUPS))
         edges = np.quantile(log_orders, np.arange(1, groups) / groups)
         member = np.searchsorted(edges, log_orders)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from benchmarks.customer_value import biases, summary
 from benchmarks.metrics_value import Forecast, Outcome, calibration_error, calibration_evidence, judge
+from benchmarks.orders import read_history
 
 
 def test_the_summary_of_cut_offs_by_hand() -> None:
@@ -43,3 +47,31 @@ def test_what_of_a_calibration_error_is_level_and_what_is_chance() -> None:
     assert found["churn_level"] == pytest.approx(calibration_error(event, p), abs=0.01)
     assert found["churn_ece_levelled"] < found["churn_ece_levelled_perfect_95"] < 0.03
     assert 0.005 < found["churn_ece_perfect"] < found["churn_ece_perfect_95"] < 0.03
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        ["2024-01-31", "2024-02-01 00:00:00"],
+        ["2024-01-31T00:00:00Z", "2024-02-01T01:00:00+01:00"],
+        ["2024-01-31 01:00:00+01:00", "2024-02-01 02:00:00+02:00"],
+        ["31/01/2024 00:00", "01/02/2024 00:00"],
+        ["01/31/2024", "02/01/2024"],
+        ["31.01.2024", "01.02.2024"],
+        [20240131, 20240201],
+        [1706659200, 1706745600],
+        [1706659200000, 1706745600000],
+    ],
+)
+def test_times_as_shops_write_them(written: list[object], tmp_path: Path) -> None:
+    path = tmp_path / "orders.csv"
+    pd.DataFrame({"customer_id": ["a", "b"], "timestamp": written}).to_csv(path, index=False)
+    days = read_history(path, None).lines.local_day
+    assert days.tolist() == [19753, 19754]
+
+
+def test_a_time_that_is_none_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "orders.csv"
+    path.write_text("customer_id,timestamp\na,2024-01-31\nb,soon\n")
+    with pytest.raises(ValueError):
+        read_history(path, None)

@@ -12,7 +12,9 @@ import pytest
 from scipy.stats import beta, gamma
 
 from models.bg_nbd import BgNbd
+from models.btyd import _EQUAL, COLUMNS, BuyTillYouDie
 from models.gamma_gamma import GammaGamma
+from models.own_time import OwnTime
 from models.pareto_nbd import ParetoNbd
 
 CDNOW_SAMPLE = "cdnow_customers_summary_with_transactions.csv"
@@ -128,3 +130,42 @@ def test_pareto_nbd_recovers_its_parameters() -> None:
     model = ParetoNbd.fit(bought.sum(axis=1).astype(float), recency, T)
     assert (model.r, model.alpha) == pytest.approx((r, alpha), rel=0.08)
     assert model.s / model.beta == pytest.approx(s / beta_, rel=0.15)
+
+
+def test_models_are_mixed_as_the_window_that_came_asks_for() -> None:
+    """Customers of a Pareto/NBD: it gets most of the weight, and the mixture forecasts better than the average."""
+    rng = np.random.default_rng(12)
+    size, window = 6000, 20.0
+    rate, death, T = rng.gamma(0.9, 1 / 4.0, size), rng.gamma(1.2, 1 / 25.0, size), rng.uniform(5, 40, size)
+    lived = rng.exponential(1 / death)
+    x = rng.poisson(rate * np.minimum(lived, T)).astype(float)
+    recency = np.where(x > 0, np.minimum(lived, T) * rng.random(size) ** (1 / np.maximum(x, 1)), 0.0)
+    came = rng.poisson(rate * np.clip(lived - T, 0, window)).astype(float)
+    X = np.column_stack([x, recency, T, np.full(size, np.nan)]).astype(np.float32)
+    models = BuyTillYouDie(
+        BgNbd.fit(x, recency, T), BgNbd.fit(x, recency, T, modified=True), ParetoNbd.fit(x, recency, T),
+        GammaGamma.none(), OwnTime.even(),
+    )  # fmt: skip
+    assert models.weights == _EQUAL
+    half = size // 2
+    weights = models.weighed(X[:half], range(len(COLUMNS)), 0, window, came[:half])
+    assert sum(weights) == pytest.approx(1.0)
+    assert weights[2] > 0.5
+
+    def loss(mixed: BuyTillYouDie) -> float:
+        lapse = mixed.forecast(X[half:], range(len(COLUMNS)), 0, window).lapse
+        return float(-np.log(np.where(came[half:] == 0, lapse, 1 - lapse)).mean())
+
+    mixed = BuyTillYouDie(models.bg, models.mbg, models.pareto, models.worth, models.time, weights)
+    assert loss(mixed) < loss(models)
+    assert BuyTillYouDie.from_dict(mixed.to_dict()) == mixed
+
+
+def test_customers_who_are_all_alike_do_not_run_away() -> None:
+    """A subscription: the likelihood rises with r for ever, and the series get longer with it."""
+    rng = np.random.default_rng(13)
+    T = rng.uniform(1, 24, 500)
+    x = np.floor(T * np.where(rng.random(500) < 0.3, rng.random(500), 1.0))
+    for model in (ParetoNbd.fit(x, x.copy(), T), BgNbd.fit(x, x.copy(), T, modified=True)):
+        assert model.r < 100
+        assert np.isfinite(model.forecast(x, x, T, 3.0)).all()

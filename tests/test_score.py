@@ -7,8 +7,9 @@ import pytest
 from scipy.special import expit
 
 from histories.clock import DAY
+from models.plain import COLUMNS, Plain, log_spend, positions
 from models.score import _BELIEF, _kept, _level, _weight
-from models.season import returning
+from models.season import believed, returning
 from models.spread import Spread, quantile
 
 
@@ -64,7 +65,7 @@ def test_a_spread_covers_what_it_is_asked_to() -> None:
     rng = np.random.default_rng(6)
     often = rng.normal(0, 1, 4000)
     residuals = rng.normal(0, np.where(often > 0, 0.4, 1.0))
-    spread = Spread.fit(residuals[:2000], often[:2000])
+    spread = Spread.fit(residuals[:2000], often[:2000], np.zeros(2000))
     asked = often[2000:]
     shift = np.log(np.exp(residuals[:2000]).mean())  # the spread is centred on the mean
     low, high = (
@@ -82,3 +83,42 @@ def test_a_spread_by_hand() -> None:
     found = [quantile(spread.edges, spread.quantiles, level, gone, np.log(10.0), 0.0) for level, gone in asked]
     np.testing.assert_allclose(found, [10.0, 0.0, 10.0, 0.0], atol=1e-12)
     assert np.exp(Spread.usual().quantiles).mean() == pytest.approx(1.0, abs=0.05)
+
+
+def test_one_who_was_given_up_and_came_does_not_move_everybodys_interval() -> None:
+    rng = np.random.default_rng(7)
+    residuals, often, expected = rng.normal(0, 0.8, 800), rng.normal(0, 1, 800), rng.normal(3, 1, 800)
+    without = Spread.fit(residuals, often, expected)
+    residuals[5], expected[5] = 9.0, -6.0
+    with_it = Spread.fit(residuals, often, expected)
+    np.testing.assert_allclose(with_it.quantiles[:, 10:90], without.quantiles[:, 10:90], atol=0.1)
+
+
+def test_a_spread_is_freed_of_the_level_of_its_window() -> None:
+    rng = np.random.default_rng(9)
+    residuals, often, expected = rng.normal(0, 0.8, 800), rng.normal(0, 1, 800), rng.normal(3, 1, 800)
+    made = [Spread.fit(residuals + level, often, expected).quantiles for level in (0.0, 0.5)]
+    np.testing.assert_allclose(made[0], made[1], atol=1e-9)
+
+
+def test_levels_are_believed_as_far_as_they_can_be_told_from_chance() -> None:
+    assert believed([], []) == []
+    np.testing.assert_allclose(believed([-0.7] * 6, [0.03] * 6), -0.7, atol=0.02)  # returns of half of everything
+    sure, vague = believed([0.2, -0.2] * 4, [0.02] * 8), believed([0.2, -0.2] * 4, [0.2] * 8)
+    np.testing.assert_allclose(sure, [0.2, -0.2] * 4, atol=0.02)
+    np.testing.assert_allclose(vague, [0.04, -0.04] * 4, atol=0.02)
+
+
+def test_the_plain_regression_finds_what_buyers_spend() -> None:
+    rng = np.random.default_rng(8)
+    X = np.exp(rng.normal(3, 1, (3000, len(COLUMNS)))).astype(np.float32)
+    truth = 1.0 - 0.3 * np.log(X[:, 0] + 1.0) + 0.6 * np.log(X[:, 3] + 0.01 * X[:, 3].mean())
+    spent = np.where(rng.random(3000) < 0.5, truth + rng.normal(0, 0.5, 3000), np.nan)
+    X[::7, 1] = np.nan
+    plain = Plain.fit(X, COLUMNS, spent)
+    at = positions(COLUMNS)
+    said = np.array([log_spend(row, at, plain.numbers) for row in X])
+    np.testing.assert_allclose(said, truth, atol=0.3)
+    np.testing.assert_allclose(plain.level + plain.contributions(X, COLUMNS).sum(axis=1), said, atol=1e-9)
+    assert np.isfinite(log_spend(np.full(4, np.nan, np.float32), at, plain.numbers))
+    assert Plain.fit(X[:20], COLUMNS, truth[:20]) == Plain()
