@@ -44,7 +44,7 @@ def basket_weights(baskets):  # type: ignore[no-untyped-def]
     for group in range(groups):
         members = size + (1 if group >= groups - extra else 0)
         for _ in range(members):
-            weights[at] = GROUP_DECAY ** (GROUPS - 1 - group) / members / groups
+            weights[at] = GROUP_DECAY ** (groups - 1 - group) / members / groups
             at += 1
     return weights
 
