@@ -115,16 +115,16 @@ def _sampled(baskets: Baskets, seed: int) -> Baskets:
 
 
 @piece
-def candidate_rows(baskets, begin, end, as_of_day, evidence, shelf, skip, wish, board):  # type: ignore[no-untyped-def]
+def candidate_rows(baskets, begin, end, as_of_day, evidence, shelf, wish, board):  # type: ignore[no-untyped-def]
     """(products, X, rows): candidates of the customer with baskets begin..end, their FEATURES, their rows on the board.
 
-    At least wish.k candidates where the shelf allows; `skip` is the customer's own row in the pool, -1 without.
+    At least wish.k candidates where the shelf allows.
     """
     start_board(board)
     own, tallies = own_items(baskets, begin, end, as_of_day, basket_weights(end - begin))
     for at in range(len(own)):
         row_of(board, own[at])  # own product number `at` has row `at`
-    _gather(board, own, tallies, end - begin, evidence, skip, wish.cart)
+    _gather(board, own, tallies, end - begin, evidence, wish.cart)
     rows = _choose(board, len(own), tallies, evidence, shelf, wish)
     X = np.full((len(rows), WIDTH), np.nan, np.float32)
     tastes = category_tastes(own, tallies, shelf.category, shelf.categories)
@@ -147,9 +147,9 @@ def candidate_rows(baskets, begin, end, as_of_day, evidence, shelf, skip, wish, 
 
 
 @piece
-def _gather(board, own, tallies, orders, evidence, skip, cart):  # type: ignore[no-untyped-def]
+def _gather(board, own, tallies, orders, evidence, cart):  # type: ignore[no-untyped-def]
     """What the evidence says of products to somebody who bought these."""
-    add_neighbours(board, nearest(own, tallies[:, WEIGHT], evidence.pool, skip), evidence.pool, NEAR)
+    add_neighbours(board, nearest(own, tallies[:, WEIGHT], evidence.pool), evidence.pool, NEAR)
     least, square = least_of_heaviest(tallies[:, DECAY_90], FOLLOW_QUERY), np.float32(1e-9)
     for at in range(len(own)):
         square += tallies[at, DECAY_90] * tallies[at, DECAY_90]

@@ -44,7 +44,7 @@ def basket_weights(baskets):  # type: ignore[no-untyped-def]
     for group in range(groups):
         members = size + (1 if group >= groups - extra else 0)
         for _ in range(members):
-            weights[at] = GROUP_DECAY ** (GROUPS - 1 - group) / members / groups
+            weights[at] = GROUP_DECAY ** (groups - 1 - group) / members / groups
             at += 1
     return weights
 
@@ -157,10 +157,14 @@ def _lowest(distance, wanted, low, high):  # type: ignore[no-untyped-def]
 
 
 @piece
-def nearest(items, weights, pool, skip):  # type: ignore[no-untyped-def]
-    """Rows of the pool nearest in Euclidean distance, at most NEIGHBOURS, without row `skip`."""
+def nearest(items, weights, pool):  # type: ignore[no-untyped-def]
+    """Rows of the pool nearest in Euclidean distance, at most NEIGHBOURS.
+
+    A customer who is in the pool is among their own: an answer does not know which row is theirs, and what the ranker
+    is trained on must be made as answers are.
+    """
     distance = pool.norm.copy()
-    wanted = min(NEIGHBOURS, len(distance) - (skip >= 0))
+    wanted = min(NEIGHBOURS, len(distance))
     if wanted <= 0:
         return np.empty(0, np.int32)
     known, length = len(pool.by_item) - 1, np.float32(0.0)
@@ -172,8 +176,6 @@ def nearest(items, weights, pool, skip):  # type: ignore[no-untyped-def]
         twice = np.float32(2.0) * weights[j]
         for at in range(pool.by_item[items[j]], pool.by_item[items[j] + 1]):
             distance[pool.owner[at]] -= twice * pool.owner_weight[at]
-    if skip >= 0:
-        distance[skip] = np.inf
     # Squared distances less the constant length: none is below -length, and `wanted` are at or below the edge.
     return _lowest(distance, wanted, -length, pool.edge[0])
 

@@ -240,8 +240,8 @@ def _training_rows(history: History, as_of: int, shelf: Numbering, items: int, s
     for window, customers, targets in _targets(full, local_day(as_of, history.zone), seed):
         cut = min(as_of, end_of_day(_EPOCH + timedelta(days=window.cut), history.zone))
         past = visible_baskets(history.lines, cut, shelf.index_of)
-        evidence, row = gather_evidence(past, items, window.cut, seed)
-        scene = Scene(past, window.cut, evidence, row, goods, full)
+        evidence, _ = gather_evidence(past, items, window.cut, seed)
+        scene = Scene(past, window.cut, evidence, goods, full)
         parts.append(collect(scene, customers, targets, threads))
     return join(parts)
 

@@ -66,7 +66,7 @@ def rank_customers(baskets, first, last, as_of_day, evidence, shelf, judge, wish
 
 @piece
 def _rank_known(customer, baskets, begin, end, as_of_day, evidence, shelf, judge, wish, board, out):  # type: ignore[no-untyped-def]
-    products, X, rows = candidate_rows(baskets, begin, end, as_of_day, evidence, shelf, -1, wish, board)
+    products, X, rows = candidate_rows(baskets, begin, end, as_of_day, evidence, shelf, wish, board)
     # What goes with the cart may overtake: then nobody is sifted out.
     score = probabilities(X, judge, len(X) if len(wish.cart) else max(2 * wish.k, FEWEST_SIFTED))
     for at in range(len(score) if len(wish.cart) else 0):

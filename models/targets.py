@@ -58,7 +58,6 @@ class Scene(NamedTuple):
     past: Baskets
     cut: int
     evidence: Evidence
-    row: NDArray[np.int32]  # of each customer in the pool of neighbours
     shelf: Shelf
     full: Baskets
 
@@ -85,10 +84,8 @@ def _candidates(scene, customers, targets, wish, board):  # type: ignore[no-unty
     at = 0
     for number in range(len(customers)):
         begin, end = scene.past.start[customers[number]], scene.past.start[customers[number] + 1]
-        skip, first = scene.row[customers[number]], scene.full.item_start[targets[number]]
-        products, rows, _ = candidate_rows(
-            scene.past, begin, end, scene.cut, scene.evidence, scene.shelf, skip, wish, board
-        )
+        first = scene.full.item_start[targets[number]]
+        products, rows, _ = candidate_rows(scene.past, begin, end, scene.cut, scene.evidence, scene.shelf, wish, board)
         for product in products:
             for line in range(first, scene.full.item_start[targets[number] + 1]):
                 hit[at] |= scene.full.item[line] == product

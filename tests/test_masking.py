@@ -31,7 +31,7 @@ def test_a_masked_customer_is_nobodys_neighbour_and_the_others_stay() -> None:
     begin, end = pool.start[gone[0]], pool.start[gone[0] + 1]
     own, weights = pool.item[begin:end], pool.weight[begin:end]
     small = without(pool._replace(norm=pool.norm), gone)
-    assert gone[0] in nearest(own, weights, pool, -1)
+    assert gone[0] in nearest(own, weights, pool)
     assert small.owner.tolist() == masked.owner.tolist()
     assert not np.isin(masked.owner, gone).any()
 

@@ -11,7 +11,8 @@ import numpy as np
 from benchmarks.baskets import read_split
 from benchmarks.made_up_baskets import made_up_baskets
 from benchmarks.next_basket import run
-from benchmarks.peers_baskets import tifu_knn, up_cf
+from benchmarks.peers_baskets import _decayed, tifu_knn, up_cf
+from models.neighbours import GROUP_DECAY, GROUPS, basket_weights
 
 
 def written(folder: Path, **more: float) -> Path:
@@ -40,3 +41,10 @@ def test_a_single_earlier_basket_is_enough(tmp_path: Path) -> None:
     file = tmp_path / "two.json"
     file.write_text(json.dumps({str(user): [[user % 5, 7], [user % 3]] for user in range(30)}))
     assert all("error" not in row for row in run(file, None)["rows"])  # type: ignore[attr-defined]
+
+
+def test_the_models_decayed_baskets_are_those_of_the_peer() -> None:
+    """The newest group weighs the same in a short history as in a long one: else the short ones look near to all."""
+    for orders in range(1, 3 * GROUPS):
+        peer = _decayed([[number] for number in range(orders)], 1.0, GROUP_DECAY, GROUPS)
+        np.testing.assert_allclose(basket_weights(orders), [peer[number] for number in range(orders)], rtol=1e-6)
