@@ -1,4 +1,8 @@
-"""What buyers spend, by ridge regression on four logs: few numbers, which a shop with few label windows can learn."""
+"""What buyers spend, by ridge regression on four logs: few numbers, which a shop with few label windows can learn.
+
+Large buyers spend more than a line in the logs says. What a curve in the log of spend says of them is too much as often
+as not, so it is the average of the regressions with and without it.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +21,22 @@ COLUMNS = ("days_since_last_order", "frequency", "T", "spend_total")
 _FEWEST = 30  # rows of buyers below which there is no regression
 _SMALL = 0.01  # of the mean spend: what is added to it before the log, as a day and an order to the others
 _RIDGE = 1.0  # rows' worth of belief that a column, in its standard deviations, means nothing
+_MANY = 10_000  # rows of buyers at which it has half a view's weight: by then trees have learned what it says
 
 
 @dataclass(frozen=True)
 class Plain:
-    """Log of a buyer's spend = level + slopes * (log(column + added) - centre); what is not known counts as usual."""
+    """Log of a buyer's spend = level + slopes * away + curve * away**2 of the last column.
 
+    away = log(column + added) - centre; what is not known is at the centre.
+    """
+
+    weight: float = 0.0  # beside views of weight 1
     level: float = 0.0
     slopes: tuple[float, ...] = ()  # none without a regression
     centres: tuple[float, ...] = ()
     added: tuple[float, ...] = ()
+    curve: float = 0.0
 
     @classmethod
     def fit(cls, X: NDArray[np.float32], names: Sequence[str], log_spend: Floats) -> Plain:
@@ -41,10 +51,11 @@ class Plain:
         known = ~np.isnan(logs)
         centres = np.where(known, logs, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
         away = np.where(known, logs - centres, 0.0)
-        units = np.maximum(away.std(axis=0), 1e-9)
-        away /= units
-        slopes = np.linalg.solve(away.T @ away + _RIDGE * np.eye(len(COLUMNS)), away.T @ (y - y.mean())) / units
-        return cls(float(y.mean()), tuple(slopes.tolist()), tuple(centres.tolist()), tuple(added.tolist()))
+        square = away[:, -1:] ** 2
+        line, both = _ridge(away, y), _ridge(np.hstack([away, square - square.mean()]), y)
+        slopes, curve = (line + both[:-1]) / 2, float(both[-1] / 2)
+        weight, level = 1 / (1 + (len(y) / _MANY) ** 2), float(y.mean() - curve * square.mean())
+        return cls(weight, level, tuple(slopes.tolist()), tuple(centres.tolist()), tuple(added.tolist()), curve)
 
     @classmethod
     def of(cls, stored: dict[str, Any]) -> Plain:
@@ -53,9 +64,10 @@ class Plain:
         return cls(**read)
 
     @property
-    def numbers(self) -> tuple[float, Floats, Floats, Floats]:
+    def numbers(self) -> tuple[float, float, Floats, Floats, Floats, float]:
         """As compiled code takes them."""
-        return self.level, np.array(self.slopes), np.array(self.centres), np.array(self.added)
+        columns = np.array(self.slopes), np.array(self.centres), np.array(self.added)
+        return self.weight, self.level, *columns, self.curve
 
     def contributions(self, X: NDArray[np.float32], names: Sequence[str]) -> Floats:
         """(rows, features): what each column adds to the level."""
@@ -64,7 +76,17 @@ class Plain:
             at = positions(names)[k]
             away = np.log(np.maximum(X[:, at].astype(np.float64), 0.0) + self.added[k]) - self.centres[k]
             out[:, at] = slope * np.nan_to_num(away)
+        if self.slopes:
+            out[:, at] += self.curve * np.nan_to_num(away) ** 2
         return out
+
+
+def _ridge(columns: Floats, y: Floats) -> Floats:
+    """Slopes of columns whose mean is zero."""
+    units = np.maximum(columns.std(axis=0), 1e-9)
+    scaled = columns / units
+    gram = scaled.T @ scaled + _RIDGE * np.eye(columns.shape[1])
+    return np.asarray(np.linalg.solve(gram, scaled.T @ (y - y.mean())) / units)
 
 
 def positions(names: Sequence[str]) -> tuple[int, ...]:
@@ -75,9 +97,10 @@ def positions(names: Sequence[str]) -> tuple[int, ...]:
 @piece
 def log_spend(row, at, plain):  # type: ignore[no-untyped-def]
     """Of one feature row; `plain`: numbers of Plain, with a regression."""
-    level, slopes, centres, added = plain
+    _, said, slopes, centres, added, curve = plain
+    away = 0.0
     for k in range(len(slopes)):
         value = np.float64(row[at[k]])
-        if not np.isnan(value):
-            level += slopes[k] * (log(max(value, 0.0) + added[k]) - centres[k])
-    return level
+        away = 0.0 if np.isnan(value) else log(max(value, 0.0) + added[k]) - centres[k]
+        said += slopes[k] * away
+    return said + curve * away * away

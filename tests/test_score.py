@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import expit
 
 from histories.clock import DAY
+from models.btyd import Base
+from models.customer_value import _of_buyers
 from models.plain import COLUMNS, Plain, log_spend, positions
 from models.score import _BELIEF, _kept, _level, _weight
 from models.season import believed, returning
@@ -122,3 +126,31 @@ def test_the_plain_regression_finds_what_buyers_spend() -> None:
     np.testing.assert_allclose(plain.level + plain.contributions(X, COLUMNS).sum(axis=1), said, atol=1e-9)
     assert np.isfinite(log_spend(np.full(4, np.nan, np.float32), at, plain.numbers))
     assert Plain.fit(X[:20], COLUMNS, truth[:20]) == Plain()
+
+
+def test_the_plain_regression_weighs_less_the_more_buyers_there_are() -> None:
+    rng = np.random.default_rng(9)
+    X = np.exp(rng.normal(3, 1, (30_000, len(COLUMNS)))).astype(np.float32)
+    spent = np.log(X[:, 3]) + rng.normal(0, 0.5, len(X))
+    weights = [Plain.fit(X[:rows], COLUMNS, spent[:rows]).weight for rows in (20, 200, 2_000, 10_000, 30_000)]
+    np.testing.assert_allclose(weights, [0.0, 1.0, 0.96, 0.5, 0.1], atol=0.01)
+
+
+def test_the_plain_regression_believes_half_of_a_curve() -> None:
+    rng = np.random.default_rng(10)
+    X = np.exp(rng.normal(3, 1, (5000, len(COLUMNS)))).astype(np.float32)
+    spent = 0.2 * (np.log(X[:, 3]) - 3) ** 2 + rng.normal(0, 0.5, len(X))
+    assert Plain.fit(X, COLUMNS, spent).curve == pytest.approx(0.1, abs=0.03)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
+def test_views_are_averaged_by_weight(weight: float) -> None:
+    rng = np.random.default_rng(11)
+    X = np.exp(rng.normal(3, 1, (500, len(COLUMNS)))).astype(np.float32)
+    plain = replace(Plain.fit(X, COLUMNS, np.log(X[:, 3]) + rng.normal(0, 0.5, 500)), weight=weight)
+    said = {name: rng.normal(size=500) for name in ("churn", "orders", "basket")}
+    base = Base(*np.exp(rng.normal(size=(4, 500))))
+    location, often = _of_buyers(said, base, X, plain, COLUMNS)
+    third = plain.level + plain.contributions(X, COLUMNS).sum(axis=1)
+    whole = said["basket"] + often + np.log(base.worth) + weight * third
+    np.testing.assert_allclose(location, whole / (2 + weight), atol=1e-9)
