@@ -174,7 +174,7 @@ def _best(run: Callable[[], object], repeats: int) -> float:
 def _bytes(history: History) -> int:
     """Of the arrays that the kernel reads."""
     lines, events = history.lines, history.events
-    read = [getattr(lines, field.name) for field in fields(lines) if field.name != "order"]
+    read = [getattr(lines, field.name) for field in fields(lines)]
     return sum(array.nbytes for array in [*read, events.occurred_at, events.recorded_at, events.kind])
 
 

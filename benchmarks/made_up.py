@@ -22,7 +22,7 @@ def made_up_history(customers: int, lines: int, seed: int = 7, products: int = P
     return History(
         customer_id=np.array([f"c{i}" for i in range(customers)], dtype=object),
         lines=sorted_lines(rows, customers, "UTC"),
-        events=sorted_events(_events(rng, customers, lines // 4, products), customers),
+        events=sorted_events(_events(rng, customers, lines // 4), customers),
         attributes={},
         catalog=_catalog(rng, products),
         channels=tuple(f"channel {i}" for i in range(CHANNELS)),
@@ -43,8 +43,8 @@ def _lines(rng: np.random.Generator, customers: int, lines: int, products: int) 
     late = (rng.random(lines) < 0.01) * rng.integers(0, 30, lines) * DAY
     return {
         "customer": owner[order], "line_id": np.arange(lines), "occurred_at": occurred_at,
-        "recorded_at": occurred_at + late, "order_id": np.full(lines, None, dtype=object),
-        "product": _products(rng, lines, products), "channel": rng.integers(0, CHANNELS, orders)[order],
+        "recorded_at": occurred_at + late, "product": _products(rng, lines, products),
+        "channel": rng.integers(0, CHANNELS, orders)[order],
         "quantity": quantity, "unit_price": price, "amount": quantity * price,
         "discount": np.where(rng.random(lines) < 0.2, np.round(price * 0.1, 2), 0.0),
     }  # fmt: skip
@@ -54,12 +54,11 @@ def _products(rng: np.random.Generator, size: int, products: int) -> NDArray[np.
     return (products * rng.random(size) ** 3).astype(np.int64)
 
 
-def _events(rng: np.random.Generator, customers: int, events: int, products: int) -> dict[str, NDArray]:
+def _events(rng: np.random.Generator, customers: int, events: int) -> dict[str, NDArray]:
     occurred_at = START + (rng.random(events) * DAYS * DAY).astype(np.int64)
     return {
         "customer": rng.integers(0, customers, events), "occurred_at": occurred_at, "recorded_at": occurred_at,
-        "kind": rng.integers(0, len(EVENT_KINDS), events), "product": _products(rng, events, products),
-        "value": np.full(events, np.nan),
+        "kind": rng.integers(0, len(EVENT_KINDS), events),
     }  # fmt: skip
 
 

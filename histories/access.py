@@ -1,19 +1,19 @@
-"""Ways into a store's database: transactions for readers and writers, and bare cursors for who is in a hurry."""
+"""Ways into a store's database: transactions for readers and writers, and a quick one for who waits."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from histories import writing
-from histories.database import ONE_STATE, never_create, said, wait_at_most
+from histories.database import never_create, said, wait_at_most
 from histories.errors import BadInput
-from histories.patience import be_patient, quick
+from histories.patience import be_patient
+from histories.quick import Quick, connect
 from histories.settings import Settings
 
 
@@ -27,8 +27,8 @@ class Access:
         self._read_seconds: float | None = None
 
     def close(self) -> None:
-        if raw := getattr(self._local, "raw", None):
-            raw.close()
+        if found := getattr(self._local, "quick", None):
+            found.close()
         self._local = threading.local()
         self.engine.dispose()
 
@@ -73,30 +73,15 @@ class Access:
         except sa.exc.OperationalError as error:
             raise BadInput(f"the store could not be read: {said(error)}") from None
 
-    @contextmanager
-    def _quick(self) -> Iterator[Any]:
-        """A bare cursor on this thread's own connection: SQLAlchemy's layers cost more than the read itself."""
-        raw = getattr(self._local, "raw", None)
-        if raw is None:
-            raw = self._local.raw = self.engine.raw_connection()
-            if self._read_seconds is not None:
-                (wait_at_most if self.engine.dialect.name == "sqlite" else quick)(raw, self._read_seconds)
-        try:
-            cursor = raw.cursor()
-            cursor.execute("BEGIN" if self.engine.dialect.name == "sqlite" else ONE_STATE)
-            yield cursor
-            raw.rollback()
-            cursor.close()
-        except BaseException:
-            self._local.raw = None  # a server that went away is asked anew, by another connection
-            raw.invalidate()
-            raise
+    def _quick(self) -> Quick:
+        """This thread's own connection: SQLAlchemy's layers cost more than the read itself."""
+        found: Quick | None = getattr(self._local, "quick", None)
+        if found is None or found.closed:
+            found = self._local.quick = connect(self.engine, self._read_seconds)
+        return found
 
     def _sql(self, text: str) -> str:
         return text if self.engine.dialect.paramstyle == "qmark" else text.replace("?", "%s")
 
     def _meta(self, name: str) -> str | None:
-        with self._quick() as cursor:
-            cursor.execute(self._sql("SELECT value FROM meta WHERE name = ?"), (name,))
-            row = cursor.fetchone()
-        return row[0] if row else None
+        return self._quick().meta(name)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from histories.clock import DAY, HOUR, local_time
-from histories.compiled import compiled
+from histories.compiled import compiled, piece
 from histories.history import FREE, NEVER, PURCHASE, RETURN, Events, Lines
 
 Columns = Mapping[str, NDArray]
@@ -19,8 +18,8 @@ def sorted_lines(rows: Columns, customers: int, zone: str) -> Lines:
     """Lines of `customers` customers from parallel columns.
 
     `rows` holds customer (position 0..customers-1), line_id (int64, breaks ties of time), occurred_at and
-    recorded_at (us, UTC), order_id (object, None without one: then a shop-local day is one order), product
-    and channel (codes), quantity, unit_price (nan where only an amount is known), amount, discount.
+    recorded_at (us, UTC), product and channel (codes), quantity, unit_price (nan where
+    only an amount is known), amount, discount.
     """
     by = np.lexsort((rows["line_id"], rows["occurred_at"], rows["customer"]))
     column = {name: values[by] for name, values in rows.items()}
@@ -37,7 +36,6 @@ def sorted_lines(rows: Columns, customers: int, zone: str) -> Lines:
         local_day=day,
         local_hour=(local % DAY // HOUR).astype(np.int8),
         kind=kind,
-        order=_order_codes(column["customer"], column["order_id"], day, offsets),
         product=column["product"].astype(np.int32, copy=False),
         quantity=column["quantity"],
         amount=column["amount"],
@@ -47,16 +45,15 @@ def sorted_lines(rows: Columns, customers: int, zone: str) -> Lines:
 
 
 def sorted_events(rows: Columns, customers: int) -> Events:
-    """Events from parallel columns customer, occurred_at, recorded_at, kind, product, value (see Events)."""
-    by = np.lexsort((rows["product"], rows["kind"], rows["occurred_at"], rows["customer"]))
+    """Events from parallel columns customer, occurred_at, recorded_at, kind (see Events)."""
+    recorded_at = np.maximum(rows["recorded_at"], rows["occurred_at"])
+    by = np.lexsort((recorded_at, rows["kind"], rows["occurred_at"], rows["customer"]))
     column = {name: values[by] for name, values in rows.items()}
     return Events(
         offsets=_offsets(column["customer"], customers),
         occurred_at=column["occurred_at"],
-        recorded_at=np.maximum(column["recorded_at"], column["occurred_at"]),
+        recorded_at=recorded_at[by],
         kind=column["kind"].astype(np.int8, copy=False),
-        product=column["product"].astype(np.int32, copy=False),
-        value=column["value"],
     )
 
 
@@ -69,17 +66,12 @@ def _kinds(quantity: NDArray, unit_price: NDArray) -> NDArray[np.int8]:
     return np.where(quantity < 0, RETURN, np.where(paid, PURCHASE, FREE)).astype(np.int8)
 
 
-def _order_codes(customer: NDArray, order_id: NDArray, day: NDArray, offsets: NDArray) -> NDArray[np.int32]:
-    """Codes 0, 1, ... of each customer's orders by first appearance."""
-    order, _ = pd.factorize(order_id, use_na_sentinel=True)
-    key = np.where(order < 0, -1 - day.astype(np.int64), order)
-    overall, _ = pd.factorize(customer.astype(np.int64) * (1 << 34) + key)
-    first = np.minimum(offsets[:-1], max(len(customer) - 1, 0))
-    base = overall[first] if len(customer) else np.zeros(len(first), dtype=np.int64)
-    return (overall - np.repeat(base, np.diff(offsets))).astype(np.int32)
-
-
 @compiled
+def _match_voids(offsets, day, recorded_at, kind, product, amount, voided_at):  # type: ignore[no-untyped-def]
+    match_voids(offsets, day, recorded_at, kind, product, amount, voided_at)
+
+
+@piece
 def match_voids(offsets, day, recorded_at, kind, product, amount, voided_at):  # type: ignore[no-untyped-def]
     for customer in range(len(offsets) - 1):
         for back in range(offsets[customer], offsets[customer + 1]):
@@ -102,5 +94,5 @@ def _voided_at(
     """When each line is known to be void: pairs each return with the latest equal purchase before it that day."""
     voided_at = np.full(len(day), NEVER, dtype=np.int64)
     if (kind == RETURN).any():
-        match_voids(offsets, day, recorded_at, kind, product, amount, voided_at)
+        _match_voids(offsets, day, recorded_at, kind, product, amount, voided_at)
     return voided_at

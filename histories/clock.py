@@ -30,7 +30,12 @@ def to_datetime(instant: int) -> datetime:
 
 def to_text(instant: int) -> str:
     """ISO 8601 in UTC, to the second: 2011-09-10T22:59:59Z."""
-    return to_datetime(instant).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return _text_of(instant // SECOND)
+
+
+@lru_cache(maxsize=1_000)  # a service says the same second again and again
+def _text_of(seconds: int) -> str:
+    return to_datetime(seconds * SECOND).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def end_of_day(day: date, zone: str) -> int:

@@ -56,6 +56,14 @@ def compiled(
     return call
 
 
+def plain(value: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A named tuple, and those within it, as plain ones.
+
+    numba asks Python for the class of every named tuple that it is given, which takes longer than the arrays in it.
+    """
+    return tuple(plain(part) if isinstance(part, tuple) else part for part in value)
+
+
 def sources(file: Path, root: Path) -> list[Path]:
     """The file and every file under `root` that it imports, directly or not, in order of their paths."""
     found: set[Path] = set()

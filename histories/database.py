@@ -13,12 +13,12 @@ from histories.errors import BadInput
 from histories.tables import APPEND_ONLY, METADATA
 
 BUSY_SECONDS = 30
+READING = ("PRAGMA cache_size = -65536", "PRAGMA mmap_size = 1073741824")
 _PRAGMAS = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}",
-    "PRAGMA cache_size = -65536",
-    "PRAGMA mmap_size = 1073741824",
+    *READING,
     "PRAGMA secure_delete = ON",  # what is erased is overwritten
 )
 ONE_STATE = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"  # of the store, seen by all reads of a transaction

@@ -26,7 +26,7 @@ class Facts(Access):
 
     def version(self) -> int:
         """Grows with every committed write, whoever makes it."""
-        return int(self._meta("version") or 0)
+        return self._quick().version()
 
     def products_version(self) -> int:
         return int(self._meta("products_version") or 0)

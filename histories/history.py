@@ -37,7 +37,6 @@ class Lines:
     local_day: NDArray[np.int32]  # days since 1970-01-01 in the shop's zone
     local_hour: NDArray[np.int8]  # 0..23 in the shop's zone
     kind: NDArray[np.int8]  # PURCHASE, RETURN or FREE
-    order: NDArray[np.int32]  # code of the order within its customer, by first appearance
     product: NDArray[np.int32]  # code in the catalog, NO_CODE without one
     quantity: NDArray[np.float64]  # negative for returns
     amount: NDArray[np.float64]  # quantity * unit_price in shop currency, negative for returns
@@ -47,19 +46,17 @@ class Lines:
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """What customers did besides ordering, sorted and owned like Lines."""
+    """What customers did besides ordering, owned like Lines, sorted by (customer, occurred_at, kind, recorded_at)."""
 
     offsets: NDArray[np.int64]
     occurred_at: NDArray[np.int64]
     recorded_at: NDArray[np.int64]
     kind: NDArray[np.int8]  # code in EVENT_KINDS
-    product: NDArray[np.int32]
-    value: NDArray[np.float64]  # nan without one
 
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """Products by code: position in every array is the code that lines and events carry."""
+    """Products by code: position in every array is the code that lines carry."""
 
     product_id: NDArray[np.object_]
     name: NDArray[np.object_]  # "" where unknown

@@ -128,13 +128,12 @@ def stateless_rows(orders: pa.Table, code_of: Mapping[str, int], channels: tuple
     product = _codes(product_id, code_of)
     channel = _codes(orders["channel"].combine_chunks(), {name: code for code, name in enumerate(channels)})
     batch = _line_batch(orders, nobody, occurred_at, product_id, product, channel)
-    order_id = np.array(batch.order_id.to_pylist(), dtype=object)
     whole, money = (
         ("customer", "occurred_at", "recorded_at", "product", "channel"),
         ("quantity", "unit_price", "amount", "discount"),
     )
     rows = {name: getattr(batch, name) for name in (*whole, *money)}
-    return rows | {"line_id": np.arange(len(nobody)), "order_id": order_id}
+    return rows | {"line_id": np.arange(len(nobody))}
 
 
 def _line_batch(

@@ -20,7 +20,6 @@ LINE_COLUMNS = (
     ("occurred_at", np.int64),
     ("line_id", np.int64),
     ("recorded_at", np.int64),
-    ("order_id", np.object_),
     ("product", np.int64),
     ("channel", np.int64),
     ("quantity", np.float64),
@@ -34,8 +33,6 @@ EVENT_COLUMNS = (
     ("event_id", np.int64),
     ("recorded_at", np.int64),
     ("kind", np.int64),
-    ("product", np.int64),
-    ("value", np.float64),
 )
 LINES_SQL = f"SELECT {', '.join(name for name, _ in LINE_COLUMNS)} FROM lines"
 EVENTS_SQL = f"SELECT {', '.join(name for name, _ in EVENT_COLUMNS)} FROM events"

@@ -95,7 +95,7 @@ class Answers:
         """None as of the past: what others did changes data_as_of, and the answer does not say when it was made."""
         if body.customer_id is None or not moment.live:
             return None
-        return made_from(*self._present.customer(body.customer_id), moment.as_of)
+        return made_from(self._present.customer(body.customer_id), moment.as_of)
 
     def _watch(self, call: Call | None) -> Stopwatch:
         return Stopwatch(self._metrics, self._pace, call, self._deadline)
@@ -123,11 +123,12 @@ class Answers:
             return unread(self._present.anybody(), release, moment, ask, "deadline")
         history, consent = self._history(body)
         watch.lap("history")
-        return answer(history, [consent], release, moment, ask, watch)[0]
+        return answer(history, consent, release, moment, ask, watch)
 
     def _history(self, body: s.PredictRequest) -> tuple[History, dict[str, bool]]:
         if body.customer_id is not None:
-            return self._present.customer(body.customer_id)
+            known = self._present.customer(body.customer_id)
+            return known.history, known.consent
         if body.history is not None:
             return self._present.sent_along(body.history), _ALL_ALLOWED
         return self._present.anybody(), _ALL_ALLOWED

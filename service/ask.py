@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
 PARTS: Final = ("churn", "customer_value", "next_purchase", "segment")
 
-Consents = Sequence[Mapping[str, bool]]
+Consent = Mapping[str, bool]  # by purpose
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,12 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
-from histories.history import History
+import numpy as np
+from numpy.typing import NDArray
+
+from histories.lookup import Known
 
 _MOST_REMEMBERED: Final = 20_000  # answers
-# What tells lines from one another: one that is written stays as it is, or goes.
-_LINES: Final = ("occurred_at", "recorded_at", "product", "quantity", "amount")
-_EVENTS: Final = ("occurred_at", "recorded_at", "kind", "product")
 
 
 @dataclass(slots=True)
@@ -43,16 +43,13 @@ class Memory:
         self._answers.clear()
 
 
-def made_from(history: History, consent: dict[str, bool], as_of: int) -> int:
+def made_from(known: Known, as_of: int) -> int:
     """A digest of all that is known of one customer, and of how much counts by then: lines dated ahead fall due."""
-    lines, events = history.lines, history.events
-    return hash(
-        (
-            *(getattr(lines, name).tobytes() for name in _LINES),
-            *(getattr(events, name).tobytes() for name in _EVENTS),
-            *(int(part.occurred_at.searchsorted(as_of, side="right")) for part in (lines, events)),
-            str([values.item() for values in history.attributes.values()]),
-            history.customer_id[0],
-            tuple(consent.values()),
-        )
-    )
+    parts = (known.history.lines, known.history.events)
+    return hash((known.digest, *(_due(part.occurred_at, as_of) for part in parts)))
+
+
+def _due(occurred_at: NDArray[np.int64], as_of: int) -> int:
+    if not len(occurred_at) or occurred_at[-1] <= as_of:
+        return len(occurred_at)
+    return int(occurred_at.searchsorted(as_of, side="right"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any, Final
 
@@ -12,56 +12,50 @@ from numpy.typing import NDArray
 
 from histories.clock import local_day
 from histories.history import Catalog, History
-from histories.selection import of_customers
-from service.ask import Ask, Consents, Moment
+from service.ask import Ask, Consent, Moment
+from service.fallbacks import Part
 from service.release import Release
 
 LONGEST_WAIT_DAYS: Final = 3_650  # a later date is a way of saying never
 _EPOCH: Final = date(1970, 1, 1)
+_NO_TIME: Final = (None, None)
+Time = tuple[str | None, list[float] | None]  # expected date, probabilities of the next weeks
 Products = list[dict[str, Any]]
 
 
-def next_purchases(
+def next_purchase(
     history: History,
     X: NDArray[np.float32],
-    bought: NDArray[np.bool_],
-    consents: Consents,
+    bought: bool,
+    consent: Consent,
     release: Release,
     moment: Moment,
     ask: Ask,
-    churn: Sequence[Mapping[str, Any]] = (),
-) -> list[dict[str, Any]]:
-    """Timing needs a purchase and consent to prediction; products of one's own, consent to both purposes.
+    churn: Part | None = None,
+) -> Part:
+    """Of the only customer. Timing needs a purchase and consent to prediction; own products, to recommendation, too.
 
     `churn`: that part of the same answer, where it has been made: the dates lie on the curve that ends there.
     """
-    predicted = np.array([consent["prediction"] for consent in consents], dtype=bool)
-    recommended = np.array([consent["recommendation"] for consent in consents], dtype=bool)
-    times = _times(X, bought & predicted, release, moment, history.zone, churn)
-    products = _own_products(history, X, bought & predicted & recommended, release, moment, ask)
-    popular = _popular(history.catalog, release, ask) if len(products) < len(history) else []
-    with_basket = any(product in history.catalog.code_of for product in ask.basket)
-    answers = []
-    for customer in range(len(history)):
-        modelled = customer in products or (with_basket and predicted[customer] and recommended[customer])
-        source = "model" if modelled else "fallback" if predicted[customer] else "withheld"
-        label = None if modelled else "popularity"
-        answers.append(_part(source, label, times.get(customer), products.get(customer, popular)))
-    return answers
+    if not consent["prediction"]:
+        return _part("withheld", "popularity", _NO_TIME, _popular(history.catalog, release, ask))
+    time = _time(X, release, moment, history.zone, churn) if bought else _NO_TIME
+    if consent["recommendation"] and bought:
+        return _part("model", None, time, _own_products(history, X, release, moment, ask))
+    popular = _popular(history.catalog, release, ask)
+    if consent["recommendation"] and any(product in history.catalog.code_of for product in ask.basket):
+        return _part("model", None, time, popular)
+    return _part("fallback", "popularity", time, popular)
 
 
-def too_late(
-    catalog: Catalog, consent: Mapping[str, bool], release: Release, ask: Ask, fallback: str
-) -> dict[str, Any]:
+def too_late(catalog: Catalog, consent: Consent, release: Release, ask: Ask, fallback: str) -> Part:
     """What sells, where there is no time, or no history, for more."""
     source, label = ("fallback", fallback) if consent["prediction"] else ("withheld", "popularity")
-    return _part(source, label, None, _popular(catalog, release, ask))
+    return _part(source, label, _NO_TIME, _popular(catalog, release, ask))
 
 
-def _part(
-    source: str, fallback: str | None, time: tuple[str | None, list[float]] | None, products: Products
-) -> dict[str, Any]:
-    expected_at, weeks = time or (None, None)
+def _part(source: str, fallback: str | None, time: Time, products: Products) -> Part:
+    expected_at, weeks = time
     return {
         "source": source,
         "fallback": fallback,
@@ -71,44 +65,20 @@ def _part(
     }
 
 
-def _times(
-    X: NDArray[np.float32],
-    wanted: NDArray[np.bool_],
-    release: Release,
-    moment: Moment,
-    zone: str,
-    churn: Sequence[Mapping[str, Any]],
-) -> dict[int, tuple[str | None, list[float]]]:
-    """Expected date and weekly probabilities of the customers wanted, by position."""
-    who = np.flatnonzero(wanted)
-    if not len(who) or release.next_purchase.timing is None:
-        return {}
-    chosen = X if len(who) == len(X) else X[who]
-    told = [churn[at] for at in who.tolist()] if churn else []
-    if told and all(part["source"] == "model" for part in told):
-        lapse = np.array([part["probability"] for part in told])
+def _time(X: NDArray[np.float32], release: Release, moment: Moment, zone: str, churn: Part | None) -> Time:
+    if release.next_purchase.timing is None:
+        return _NO_TIME
+    if churn is not None and churn["source"] == "model":
+        lapse = np.array([churn["probability"]])
     else:
-        lapse = release.churn.predict(release.columns("churn", chosen), moment.as_of)
-    days, weeks = release.next_purchase.when(release.columns("next_purchase", chosen), moment.as_of, lapse)
-    today = local_day(moment.as_of, zone)
-    dates = [_date_after(today, wait) for wait in days.tolist()]
-    return dict(zip(who.tolist(), zip(dates, weeks.tolist(), strict=True), strict=True))
+        lapse = release.churn.predict(release.columns("churn", X), moment.as_of)
+    days, weeks = release.next_purchase.when(release.columns("next_purchase", X), moment.as_of, lapse)
+    return _date_after(local_day(moment.as_of, zone), float(days[0])), weeks[0].tolist()
 
 
-def _own_products(
-    history: History,
-    X: NDArray[np.float32],
-    wanted: NDArray[np.bool_],
-    release: Release,
-    moment: Moment,
-    ask: Ask,
-) -> dict[int, Products]:
-    """Recommendations of the customers wanted, by position."""
-    who = np.flatnonzero(wanted)
-    if not len(who):
-        return {}
+def _own_products(history: History, X: NDArray[np.float32], release: Release, moment: Moment, ask: Ask) -> Products:
     chosen = release.next_purchase.recommend(
-        history if len(who) == len(history) else of_customers(history, who),
+        history,
         moment.as_of,
         ask.k,
         live=moment.live,
@@ -117,9 +87,9 @@ def _own_products(
         in_stock_only=ask.in_stock_only,
         repeat=ask.repeat,
         upsell=ask.upsell,
-        X=X if len(who) == len(X) else X[who],
+        X=X,
     )
-    return {customer: _named(items, history.catalog) for customer, items in zip(who.tolist(), chosen, strict=True)}
+    return _named(chosen[0], history.catalog)
 
 
 def _popular(catalog: Catalog, release: Release, ask: Ask) -> Products:
@@ -136,9 +106,8 @@ def _popular(catalog: Catalog, release: Release, ask: Ask) -> Products:
 
 
 def _named(items: Sequence[Any], catalog: Catalog) -> Products:
-    return [
-        {"product_id": catalog.product_id[item.product], "score": item.score, "reason": item.reason} for item in items
-    ]
+    name = catalog.product_id
+    return [{"product_id": name[product], "score": score, "reason": reason} for product, score, reason in items]
 
 
 def _codes(products: Sequence[str], catalog: Catalog) -> tuple[int, ...]:

@@ -45,11 +45,11 @@ class Stopwatch:
 
     def lap(self, stage: str) -> None:
         """The stage ends now."""
-        now = time.perf_counter()
+        now, since = time.perf_counter(), self._since
         if self._counted:
-            self._metrics.stage(stage, now - self._since)
-        self._pace.note(stage, now - self._since)
-        self._laps.append((stage, self._since, now))
+            self._metrics.stage(stage, now - since)
+        self._pace.note(stage, now - since)
+        self._laps.append((stage, since, now))
         self._since = now
 
     def enough_for(self, *stages: str) -> bool:

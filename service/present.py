@@ -25,6 +25,7 @@ from histories.columns import PURPOSES
 from histories.erasure import masked_rows
 from histories.history import History
 from histories.incoming import Rates
+from histories.lookup import Known
 from histories.store import Store
 from service.clock import Clock
 from service.errors import of_database
@@ -41,7 +42,6 @@ _COVERAGE_SECONDS: Final = 60.0  # between two scans of all lines
 _FIRST_SCAN_SECONDS: Final = 5.0  # that a request waits for the first, before the worker is ready
 
 _log = logging.getLogger("regulars")
-Known = tuple[History, dict[str, bool]]  # a customer's history and consent
 
 
 class Present:
@@ -105,13 +105,13 @@ class Present:
         if known is not None and (edition == self.edition or self.stale):
             return known
         if self.stale:
-            return self._nobody(customer), self._strangers
+            return self._stranger(customer)
         try:
-            history, consent = self._store.known(customer, unchanged=True)  # refresh() has looked
+            found = self._store.known(customer, unchanged=True)  # refresh() has looked
         except Exception as error:  # noqa: BLE001 - drivers have no error in common; _failed tells
             self._failed(error)
             return self.customer(customer)
-        known = (self._nobody(customer) if history is None else history, consent)
+        known = found or self._stranger(customer)
         self._customers[customer] = (self.edition, known)
         self._customers.move_to_end(customer)
         if len(self._customers) > _MOST_REMEMBERED:
@@ -174,6 +174,9 @@ class Present:
             _log.info(json.dumps({"event": "store_reached_again"}))
             self._metrics.stale(False)
         self.stale = False
+
+    def _stranger(self, customer: str) -> Known:
+        return Known(self._nobody(customer), self._strangers, hash(customer))
 
     def _nobody(self, customer: str) -> History:
         empty = nobody(self.zone)

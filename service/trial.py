@@ -69,7 +69,7 @@ def _median(release: Release, histories: list[History]) -> float:
 
 
 def _answer(release: Release, history: History, ask: Ask) -> Parts:
-    return answer(history, [_ALLOWED], release, Moment(wall(), live=True), ask)[0]
+    return answer(history, _ALLOWED, release, Moment(wall(), live=True), ask)
 
 
 def _check(parts: Parts) -> None:

@@ -87,7 +87,6 @@ def _line_columns(
     channel = [channels.index(str(row["channel"])) if row.get("channel") else NO_CODE for row in rows]
     return _common(rows, ids, catalog, zone) | {
         "line_id": np.arange(len(rows), dtype=np.int64),
-        "order_id": np.array([row.get("order_id") for row in rows], dtype=object),
         "channel": np.array(channel, dtype=np.int16),
         "quantity": quantity,
         "unit_price": price,
@@ -98,8 +97,6 @@ def _line_columns(
 
 def _event_columns(rows: Sequence[Row], ids: list[str], catalog: Catalog, zone: str) -> dict[str, np.ndarray]:
     kinds = [EVENT_KINDS.index(str(row["kind"])) for row in rows]
-    values = [float(str(row.get("value", "nan"))) for row in rows]
     return _common(rows, ids, catalog, zone) | {
         "kind": np.array(kinds, dtype=np.int8),
-        "value": np.array(values, dtype=np.float64),
     }

@@ -15,6 +15,7 @@ import pytest
 
 from histories.clock import parse_as_of, to_instant
 from histories.history import PURCHASE, History
+from histories.selection import of_customers
 from histories.settings import Settings
 from histories.store import Store
 from models.next_purchase import NextPurchase
@@ -91,14 +92,15 @@ def ask_everybody(store: Store, release: Release) -> list[Parts]:
     """All customers and somebody unknown, checked."""
     history = store.history()
     moment = Moment(parse_as_of(AS_OF, "UTC"), live=False)
-    answers = answer(history, [ALLOWED] * len(history), release, moment, Ask(explain=True))
+    everybody = (of_customers(history, np.array([position])) for position in range(len(history)))
+    answers = [answer(customer, ALLOWED, release, moment, Ask(explain=True)) for customer in everybody]
     spent, bought = _spent(history)
     for parts, has_bought in zip(answers, bought.tolist(), strict=True):
         assert parts["churn"]["source"] == ("model" if has_bought else "fallback")
         assert bool(parts["churn"]["reasons"]) == has_bought
         check(parts, float(spent.max()))
     nobody = store.history_from([{"customer_id": "nobody", "occurred_at": "2030-01-01T10:00:00Z"}])
-    unknown = answer(nobody, [ALLOWED], release, moment, Ask())[0]
+    unknown = answer(nobody, ALLOWED, release, moment, Ask())
     assert (unknown["churn"]["source"], unknown["churn"]["fallback"]) == ("fallback", "prior")
     check(unknown, float(spent.max()))
     return answers

@@ -125,7 +125,7 @@ def test_history_of_one_is_its_part_of_everybody(open_store: Opened) -> None:
     everybody, one = store.history(), store.history_of("a")
     assert everybody.customer_id.tolist() == ["a", "b", "c"]
     assert one is not None
-    for name in ("occurred_at", "recorded_at", "kind", "amount", "product", "channel", "order"):
+    for name in ("occurred_at", "recorded_at", "kind", "amount", "product", "channel"):
         assert getattr(one.lines, name).tolist() == getattr(everybody.lines, name)[:2].tolist()
     assert one.events.kind.tolist() == [0]
     assert store.history_of("nobody") is None

@@ -109,7 +109,6 @@ def _scrambled_lines(history: History, as_of: int, random: np.random.Generator) 
         local_day=(local // DAY).astype(np.int32),
         local_hour=(local % DAY // (DAY // 24)).astype(np.int8),
         kind=noise(lines.kind, random.choice([PURCHASE, RETURN], n)),
-        order=noise(lines.order, np.zeros(n)),
         product=noise(lines.product, random.permutation(lines.product[hidden])),
         quantity=noise(lines.quantity, random.integers(1, 1000, n)),
         amount=noise(lines.amount, random.lognormal(3, 3, n)),
@@ -121,11 +120,10 @@ def _scrambled_lines(history: History, as_of: int, random: np.random.Generator) 
 def _scrambled_events(history: History, as_of: int, random: np.random.Generator) -> Events:
     events = history.events
     occurred_at, hidden = _later(events, as_of, random)
-    kind, value, recorded_at = events.kind.copy(), events.value.copy(), events.recorded_at.copy()
+    kind, recorded_at = events.kind.copy(), events.recorded_at.copy()
     kind[hidden] = random.integers(0, len(EVENT_KINDS), int(hidden.sum()))
-    value[hidden] = random.lognormal(3, 3, int(hidden.sum()))
     recorded_at[hidden] = np.maximum(occurred_at[hidden], as_of + 1)
-    return replace(events, occurred_at=occurred_at, recorded_at=recorded_at, kind=kind, value=value)
+    return replace(events, occurred_at=occurred_at, recorded_at=recorded_at, kind=kind)
 
 
 def _later(

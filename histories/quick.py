@@ -1,0 +1,127 @@
+"""The online path's own connection: rows of one customer in one state of the store, without SQLAlchemy."""
+
+from __future__ import annotations
+
+from itertools import chain
+from types import TracebackType
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy.engine import Engine
+
+from histories import sqlite
+from histories.database import BUSY_SECONDS, ONE_STATE, READING, wait_at_most
+from histories.patience import quick
+
+_META: Final = "SELECT value FROM meta WHERE name = ?"
+
+
+class Reader(Protocol):
+    """One connection, for one thread at a time. What fails raises an error of the driver's."""
+
+    def begin(self) -> None: ...
+
+    def end(self) -> None: ...
+
+    def row(self, text: str, value: str) -> tuple[Any, ...] | None:
+        """The first row of a statement with one mark, ?; None without any."""
+
+    def numbers(self, text: str, key: int) -> NDArray[np.float64]:
+        """(rows, columns) of a statement with one mark, ?, that gives nothing but numbers."""
+
+    def changes(self) -> object:
+        """Another value than before when somebody else has written since; None where the database does not tell."""
+
+    def close(self) -> None: ...
+
+
+class Quick:
+    """`with` it, all that is read is of one state.
+
+    After an error it is closed: a server that went away is asked anew, by another connection.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._version, self._changes = 0, object()
+        self.row, self.numbers = reader.row, reader.numbers
+        self.closed = False
+
+    def __enter__(self) -> Quick:
+        try:
+            self._reader.begin()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
+        if error is not None:
+            self.close()
+            return
+        try:
+            self._reader.end()
+        except BaseException:
+            self.close()
+            raise
+
+    def meta(self, name: str) -> str | None:
+        with self:
+            row = self.row(_META, name)
+        return row[0] if row else None
+
+    def version(self) -> int:
+        """Of the store. SQLite says whether anybody has written, for less than it takes to look."""
+        try:
+            changes = self._reader.changes()
+        except BaseException:
+            self.close()
+            raise
+        if changes is None or changes != self._changes:
+            self._version, self._changes = int(self.meta("version") or 0), changes
+        return self._version
+
+    def close(self) -> None:
+        self.closed = True
+        self._reader.close()
+
+
+def connect(engine: Engine, seconds: float | None) -> Quick:
+    """`seconds`: how long it waits for a lock, or for a silent server; None: as long as commands do."""
+    path = engine.url.database
+    if engine.dialect.name == "sqlite" and path and not engine.url.query and sqlite.library() is not None:
+        return Quick(sqlite.Reader(path, BUSY_SECONDS if seconds is None else seconds, READING))
+    return Quick(_Driver(engine, seconds))
+
+
+class _Driver:
+    """Any database that SQLAlchemy knows, through its driver."""
+
+    def __init__(self, engine: Engine, seconds: float | None) -> None:
+        self._raw = engine.raw_connection()
+        self._begin, self._mark = ("BEGIN", "?") if engine.dialect.name == "sqlite" else (ONE_STATE, "%s")
+        if seconds is not None:
+            (wait_at_most if engine.dialect.name == "sqlite" else quick)(self._raw, seconds)
+        self._cursor = self._raw.cursor()
+
+    def begin(self) -> None:
+        self._cursor.execute(self._begin)
+
+    def end(self) -> None:
+        self._raw.rollback()
+
+    def row(self, text: str, value: str) -> tuple[Any, ...] | None:
+        self._cursor.execute(text.replace("?", self._mark), (value,))
+        return self._cursor.fetchone()
+
+    def numbers(self, text: str, key: int) -> NDArray[np.float64]:
+        self._cursor.execute(text.replace("?", self._mark), (key,))
+        rows, width = self._cursor.fetchall(), len(self._cursor.description or ())
+        return np.fromiter(chain.from_iterable(rows), np.float64, len(rows) * width).reshape(-1, width)
+
+    def changes(self) -> None:
+        return None
+
+    def close(self) -> None:
+        self._raw.invalidate()
