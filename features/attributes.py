@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from histories.history import History
 
@@ -30,20 +30,15 @@ class AttributeEncoder:
     def fit(cls, history: History) -> AttributeEncoder:
         return cls({name: _categories(values) for name, values in sorted(history.attributes.items())})
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         return tuple(f"attr_{name}" for name in self.categories)
 
     def transform(self, history: History) -> NDArray[np.float32]:
         """(customers, len(names)) float32."""
-        out = np.full((len(history), len(self.categories)), np.nan, dtype=np.float32)
+        out = np.empty((len(history), len(self.categories)), dtype=np.float32)
         for column, (name, codes) in enumerate(self._codes.items()):
-            values = history.attributes.get(name)
-            if values is not None and codes is not None:
-                out[:, column] = [codes.get(str(value), np.nan) for value in values]
-            elif values is not None and _is_number(values):
-                out[:, column] = values
-        out[~np.isfinite(out)] = np.nan
+            out[:, column] = _column(history.attributes.get(name), codes)
         return out
 
     @cached_property
@@ -60,6 +55,15 @@ class AttributeEncoder:
     def from_json(cls, text: str) -> AttributeEncoder:
         stored = json.loads(text)["categories"]
         return cls({name: None if values is None else tuple(values) for name, values in stored.items()})
+
+
+def _column(values: NDArray | None, codes: dict[str, float] | None) -> ArrayLike:
+    if values is None or (codes is None and not _is_number(values)):
+        return np.nan
+    if codes is not None:
+        return [codes.get(str(value), np.nan) for value in values.tolist()]
+    single = values.astype(np.float32)
+    return np.where(np.isfinite(single), single, np.nan)
 
 
 def _is_number(values: NDArray) -> bool:

@@ -50,17 +50,10 @@ class Basis:
         for seen, then, made in self._last:
             if seen is X and then == as_of:
                 return made
-        made = self._looked(X, as_of)
+        made = self.btyd.look(X, self._at, as_of, self.horizon_days, self.window_days)
         if len(X) == 1 and isinstance(as_of, int):
             self._last[:] = [(X, as_of, made)]
         return made
-
-    def _looked(self, X: NDArray[np.float32], as_of: int | NDArray[np.int64]) -> tuple[NDArray[np.float32], Base]:
-        asked = self.btyd.forecast(X, self._at, as_of, self.horizon_days)
-        trained = asked
-        if self.window_days != self.horizon_days:
-            trained = self.btyd.forecast(X, self._at, as_of, self.window_days)
-        return trained.beside(X), asked
 
     def usual(self, X: NDArray[np.float32], as_of: int | NDArray[np.int64]) -> Base:
         """The buy-till-you-die forecast for a horizon at the usual pace, whatever the season after as_of."""

@@ -42,7 +42,13 @@ class Base(NamedTuple):
 
     def beside(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
         """(rows, features + 4): X and, to the right of it, what these say, as inputs of trees."""
-        return _beside(X, *self)
+        out = _room_beside(X)
+        _beside(X, *self, out)
+        return out
+
+
+def _room_beside(X: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.empty((len(X), X.shape[1] + len(COLUMN_NAMES)), np.float32)
 
 
 COLUMN_NAMES = ("btyd_alive", "btyd_lapse_logit", "btyd_log_orders", "btyd_worth")
@@ -69,7 +75,7 @@ class BuyTillYouDie:
         time = OwnTime.fit(repeats, x, recency, T, as_of)
         few = slice(None, None, max(1, len(X) // _FIT_ON))
         x, value, X = x[few], value[few], X[few]
-        recency, T, _ = time.measure(_days(as_of), recency[few], T[few], 0.0)
+        recency, T, _ = time.measure(moments(as_of), recency[few], T[few], 0.0)
         return cls(
             BgNbd.fit(x, recency, T),
             BgNbd.fit(x, recency, T, modified=True),
@@ -100,8 +106,21 @@ class BuyTillYouDie:
         `usual`: as if the window ran at the usual pace.
         """
         out = np.empty((len(Base._fields), len(X)))
-        _forecast(X, tuple(at), _days(as_of), float(window_days), usual, self._compiled, out)
+        _forecast(X, tuple(at), moments(as_of), float(window_days), usual, self._compiled, out)
         return Base(*out)
+
+    def look(
+        self,
+        X: NDArray[np.float32],
+        at: Sequence[int],
+        as_of: int | NDArray[np.int64],
+        horizon_days: float,
+        window_days: float,
+    ) -> tuple[NDArray[np.float32], Base]:
+        """In one go: X beside the forecast of a window, and the forecast of the horizon."""
+        said, inputs = np.empty((len(Base._fields), len(X))), _room_beside(X)
+        _look(X, tuple(at), moments(as_of), float(horizon_days), float(window_days), self._compiled, said, inputs)
+        return inputs, Base(*said)
 
     @cached_property
     def _compiled(self) -> tuple[Any, ...]:
@@ -122,6 +141,19 @@ class BuyTillYouDie:
 
 @compiled
 def _forecast(X, at, days, window_days, usual, models, out):  # type: ignore[no-untyped-def]
+    _fill(X, at, days, window_days, usual, models, out)
+
+
+@compiled
+def _look(X, at, days, horizon_days, window_days, models, said, inputs):  # type: ignore[no-untyped-def]
+    _fill(X, at, days, window_days, False, models, said)
+    _set_beside(X, said[0], said[1], said[2], said[3], inputs)
+    if horizon_days != window_days:
+        _fill(X, at, days, horizon_days, False, models, said)
+
+
+@piece
+def _fill(X, at, days, window_days, usual, models, out):  # type: ignore[no-untyped-def]
     bg, mbg, pareto, worth, begins, passed, weights = models
     for i in range(len(X)):
         x, value = np.float64(X[i, at[0]]), np.float64(X[i, at[3]])
@@ -138,14 +170,17 @@ def _forecast(X, at, days, window_days, usual, models, out):  # type: ignore[no-
 
 
 @compiled
-def _beside(X, alive, lapse, orders, worth):  # type: ignore[no-untyped-def]
+def _beside(X, alive, lapse, orders, worth, out):  # type: ignore[no-untyped-def]
+    _set_beside(X, alive, lapse, orders, worth, out)
+
+
+@piece
+def _set_beside(X, alive, lapse, orders, worth, out):  # type: ignore[no-untyped-def]
     rows, width = X.shape
-    out = np.empty((rows, width + 4), np.float32)
     for i in range(rows):
         out[i, :width] = X[i]
-        out[i, width], out[i, width + 1] = alive[i], _logit(lapse[i])
+        out[i, width], out[i, width + 1] = alive[i], log_odds(lapse[i])
         out[i, width + 2], out[i, width + 3] = log(max(orders[i], 1e-9)), worth[i]
-    return out
 
 
 def _mixed(lapses: Floats, counts: Floats, orders: Floats) -> tuple[float, float, float]:
@@ -196,18 +231,19 @@ def logit(p):  # type: ignore[no-untyped-def]
     """(rows,) log-odds of probabilities (rows,)."""
     out = np.empty(len(p))
     for i in range(len(p)):
-        out[i] = _logit(p[i])
+        out[i] = log_odds(p[i])
     return out
 
 
 @piece
-def _logit(p):  # type: ignore[no-untyped-def]
+def log_odds(p):  # type: ignore[no-untyped-def]
     p = min(max(p, 1e-6), 1 - 1e-6)
     return log(p / (1 - p))
 
 
-def _days(as_of: int | NDArray[np.int64]) -> Floats:
-    return np.atleast_1d(np.asarray(as_of) / DAY)
+def moments(as_of: int | NDArray[np.int64]) -> Floats:
+    """(1,) or (rows,) days since 1970, as compiled code takes instants (us)."""
+    return np.array([as_of / DAY]) if isinstance(as_of, int) else np.atleast_1d(as_of / DAY)
 
 
 def _inputs(X: NDArray[np.float32], at: Sequence[int]) -> Sequence[Floats]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from features.baskets import visible_baskets
 from histories.history import Catalog, History
 from models.candidates import Shelf
+
+_NONE: Final = np.empty(0, dtype=np.int32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ class Numbering:
     def indices(self, codes: Iterable[int]) -> NDArray[np.int32]:
         """Of those codes that the catalog has and the shop sells."""
         found = [self.index_of[code] for code in codes if 0 <= code < len(self.index_of)]
-        return np.array([index for index in found if index >= 0], dtype=np.int32)
+        return np.array([index for index in found if index >= 0], dtype=np.int32) if found else _NONE
 
 
 def vocabulary(history: History, as_of: int) -> tuple[str, ...]:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import exp
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
+from histories.compiled import compiled
 from models.basis import Basis, newcomer
 from models.boosting import Boosted
-from models.btyd import Base, logit
+from models.btyd import Base, log_odds, logit
 from models.explain import Reason, explained
 from models.frame import Frame
-from models.score import Score, Target
+from models.score import Score, Target, raw_score
 
 Floats = NDArray[np.float64]
 # Buy-till-you-die models count orders better than they tell who comes: P(no purchase) leans on their Poisson.
@@ -45,7 +46,9 @@ class Churn:
     def predict(self, X: NDArray[np.float32], as_of: int | NDArray[np.int64]) -> Floats:
         """(rows,) P(no purchase in the horizon after as_of) of feature rows."""
         inputs, base = self.basis.look(X, as_of)
-        return np.asarray(expit(self.score.raw(inputs, start(base))))
+        out = np.empty(len(X))
+        _predict(inputs, base.lapse, self.score.arrays, out)
+        return out
 
     def fallback(self, as_of: int) -> float:
         """The probability of somebody whose first purchase was just now."""
@@ -76,3 +79,13 @@ class Churn:
 
 def start(base: Base) -> Floats:
     return logit(base.lapse)
+
+
+@compiled
+def _predict(inputs, lapse, score, out):  # type: ignore[no-untyped-def]
+    begin = np.empty(len(lapse))
+    for i in range(len(lapse)):
+        begin[i] = log_odds(lapse[i])
+    raw_score(score, inputs, begin, out)
+    for i in range(len(out)):
+        out[i] = 1.0 / (1.0 + exp(-out[i]))

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from math import exp, log, log1p
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from histories.compiled import compiled
+from histories.compiled import compiled, piece
 from models import churn as lapses
 from models.basis import Basis, newcomer
 from models.boosting import Boosted
-from models.btyd import Base
+from models.btyd import Base, log_odds, moments
 from models.churn import Churn
 from models.explain import Reason, explained
 from models.frame import Frame
 from models.plain import Plain, log_spend, positions
-from models.score import Score, Target
-from models.season import Season, believed
+from models.score import Score, Target, raw_score
+from models.season import Season, believed, level_on
 from models.spread import Spread, quantile
 
 Floats = NDArray[np.float64]
@@ -47,7 +48,7 @@ class CustomerValue:
 
     So the mean is (1 - churn) times the buyer's, and the median is zero where churn is more likely than not. A
     buyer's mean is the geometric average of three views: what buyers spend, orders times what an order is worth, and
-    a plain regression (where there were buyers to learn it from).
+    a plain regression, whose weight falls the more buyers there were to learn from.
     """
 
     basis: Basis
@@ -89,14 +90,18 @@ class CustomerValue:
     def predict(self, X: NDArray[np.float32], as_of: int | NDArray[np.int64]) -> Value:
         """Of feature rows, for the horizon after as_of."""
         inputs, base = self.basis.look(X, as_of)
-        said = {name: score.raw(inputs, _STARTS[name](base)) for name, score in self.scores.items()}
-        location, often = _of_buyers(said, base, X, self.plain, self.features)
-        location = location + (self.scale + self.prices.level(as_of))
         out = np.empty((len(Value._fields), len(X)))
-        _numbers(said["churn"], said["orders"], location, often, self.spread.edges, self.spread.quantiles, out)
+        _predict(X, inputs, tuple(base), moments(as_of), self._arrays, out)
         if not self.has_money:
             out[: Value._fields.index("orders")] = 0.0
         return Value(*out)
+
+    @cached_property
+    def _arrays(self) -> tuple[Any, ...]:
+        """All that the compiled prediction takes of the model."""
+        scores = tuple(self.scores[name].arrays for name in ("churn", "orders", "basket"))
+        plain = positions(self.features), self.plain.numbers
+        return scores, *plain, self.prices.arrays, float(self.scale), self.spread.edges, self.spread.quantiles
 
     def fallback(self, as_of: int) -> Value:
         """The value of somebody whose first purchase was just now; numbers, not arrays."""
@@ -115,12 +120,14 @@ class CustomerValue:
             lost, basket = self.scores["churn"], self.scores["basket"]
             alone, slope = _coming(lost.slope * lapses.start(usual), lost.raw(inputs, lapses.start(base)))
             moved = lost.slope * (lapses.start(base) - lapses.start(usual)) + lost.level
-            views = 3 if self.plain.slopes else 2
+            views = 2 + self.plain.weight
             rest = views - 1  # log P(a purchase) is in the view by orders already
             effects = effects + basket.contributions(inputs) + rest * slope[:, None] * lost.contributions(inputs)
-            effects[:, : X.shape[1]] += self.plain.contributions(X, self.features)
+            effects[:, : X.shape[1]] += self.plain.weight * self.plain.contributions(X, self.features)
             level = level + _log_basket(base) - _log_basket(usual) + basket.level + rest * slope * moved
-            ground = ground + _log_basket(usual) + _log_worth(base) + rest * alone + self.plain.level
+            ground = (
+                ground + _log_basket(usual) + _log_worth(base) + rest * alone + self.plain.weight * self.plain.level
+            )
             effects, ground = effects / views, ground / views
             level = level / views + self.scale + self.prices.level(as_of)
         return explained(self.basis.inputs_names, inputs, effects, ground, level, top)
@@ -150,17 +157,17 @@ class CustomerValue:
             name: Score(Boosted.load(folder / f"{name}.txt"), *numbers) for name, numbers in meta["scores"].items()
         }
         spread = Spread(np.array(meta["spread"]["edges"]), np.array(meta["spread"]["quantiles"]))
-        plain = Plain.of(meta.get("plain", {}))
+        plain = Plain.of(meta["plain"])
         return cls(basis, scores, plain, Season(**meta["prices"]), meta["scale"], spread, meta["has_money"])
 
 
 def _log_orders(base: Base) -> Floats:
-    return np.log(np.maximum(base.orders, _TINY))
+    return np.asarray(_starts(*base)[1])
 
 
 def _log_basket(base: Base) -> Floats:
     """Log of the expected spend of those who come."""
-    return _log_orders(base) + _log_worth(base) - np.log(np.maximum(1 - base.lapse, _TINY))
+    return np.asarray(_starts(*base)[2])
 
 
 def _log_worth(base: Base) -> Floats:
@@ -168,6 +175,34 @@ def _log_worth(base: Base) -> Floats:
 
 
 _STARTS = {"churn": lapses.start, "orders": _log_orders, "basket": _log_basket}
+
+
+@compiled
+def _starts(alive, lapse, orders, worth):  # type: ignore[no-untyped-def]
+    return _start_scores(lapse, orders, worth)
+
+
+@piece
+def _start_scores(lapse, orders, worth):  # type: ignore[no-untyped-def]
+    """(3, rows): where the scores of churn, of orders and of what buyers spend begin."""
+    out = np.empty((3, len(lapse)))
+    for i in range(len(lapse)):
+        out[0, i], out[1, i] = log_odds(lapse[i]), log(max(orders[i], _TINY))
+        out[2, i] = out[1, i] + log(max(worth[i], _TINY)) - log(max(1.0 - lapse[i], _TINY))
+    return out
+
+
+@compiled
+def _predict(X, inputs, base, days, model, out):  # type: ignore[no-untyped-def]
+    """The columns of a Value; `days` (1 or rows,) since 1970."""
+    scores, at, plain, prices, scale, edges, quantiles = model
+    start, said, views = _start_scores(base[1], base[2], base[3]), np.empty((3, len(X))), np.empty((2, len(X)))
+    for k in range(3):
+        raw_score(scores[k], inputs, start[k], said[k])
+    _set_views(said[0], said[1], said[2], base[3], X, at, plain, views)
+    for i in range(len(X)):
+        views[0, i] += scale + level_on(prices, days[i % len(days)])
+    _numbers(said[0], said[1], views[0], views[1], edges, quantiles, out)
 
 
 def _of_buyers(
@@ -181,12 +216,18 @@ def _of_buyers(
 
 @compiled
 def _views(churn, orders, basket, worth, X, at, plain, out):  # type: ignore[no-untyped-def]
+    _set_views(churn, orders, basket, worth, X, at, plain, out)
+
+
+@piece
+def _set_views(churn, orders, basket, worth, X, at, plain, out):  # type: ignore[no-untyped-def]
+    """Logs of the spend and of the orders of those who come."""
     for i in range(len(X)):
         out[1, i] = orders[i] + max(churn[i], 0.0) + log1p(exp(-abs(churn[i])))
-        whole, views = basket[i] + out[1, i] + log(max(worth[i], _TINY)), 2
-        if len(plain[1]):
-            whole, views = whole + log_spend(X[i], at, plain), 3
-        out[0, i] = whole / views
+        whole, weight = basket[i] + out[1, i] + log(max(worth[i], _TINY)), plain[0]
+        if weight > 0:
+            whole += weight * log_spend(X[i], at, plain)
+        out[0, i] = whole / (2 + weight)
 
 
 def _coming(start: Floats, raw: Floats) -> tuple[Floats, Floats]:
@@ -202,7 +243,7 @@ def _scale(base: Base, churn: Floats, location: Floats) -> float:
     return float(np.log(max(total, _TINY) / max(made, _TINY)))
 
 
-@compiled
+@piece
 def _numbers(churn, orders, location, often, edges, quantiles, out):  # type: ignore[no-untyped-def]
     """Of raw scores, and of the log of what buyers spend and of how often: the columns of a Value."""
     for i in range(len(churn)):

@@ -91,7 +91,7 @@ def rows(
     """The feature rows that every predict takes, (customers, names): customer features, then attributes."""
     X = customer_features(history, as_of, live=live)
     names = (*NAMES, *encoder.names)
-    return (np.hstack([X, encoder.transform(history)]) if encoder.names else X), names
+    return (np.concatenate([X, encoder.transform(history)], axis=1) if encoder.names else X), names
 
 
 def training_frame(

@@ -18,7 +18,7 @@ POOL_CUSTOMERS = 6_000
 POOL_ENTRIES = 2_000_000
 SPOKEN = 40  # products that a neighbour speaks for
 QUERY = 60  # products that a customer is looked up by; both by weight
-_BINS = 1024
+_HALVINGS = 12  # of the span of distances, in search of the farthest neighbour
 
 
 class Pool(NamedTuple):
@@ -133,27 +133,38 @@ def _sample(baskets: Baskets, seed: int) -> NDArray[np.int64]:
 
 @piece
 def _lowest(distance, wanted, low, high):  # type: ignore[no-untyped-def]
-    """Rows of the `wanted` lowest distances, by a histogram of low..high; those in its last bin by row."""
-    rows, inside = np.empty(len(distance), np.int32), 0
-    counts = np.zeros(_BINS, np.int32)
-    scale = (_BINS - 1) / (high - low) if high > low else 0.0
+    """Rows of the `wanted` lowest distances, none of which is above high or below low; nearly equal ones by row."""
+    rows, inside = np.empty(len(distance) + 1, np.uint32), np.uint64(0)
     for row in range(len(distance)):
-        if distance[row] <= high:
-            rows[inside] = row
-            inside += 1
-            counts[max(0, int((distance[row] - low) * scale))] += 1
-    last = below = 0
-    while last < _BINS - 1 and below + counts[last] <= wanted:
-        below += counts[last]
-        last += 1
-    spare, found = wanted - below, 0
+        rows[inside] = row  # kept only if the place moves on: a branch would be guessed wrong too often
+        inside += np.uint64(distance[row] <= high)
+    near = np.empty(inside, np.float32)
     for at in range(inside):
-        place = max(0, int((distance[rows[at]] - low) * scale))
-        if place < last or (place == last and spare > 0):
-            spare -= place == last
+        near[at] = distance[rows[at]]
+    below, edge = low - np.float32(1.0), high
+    for _ in range(_HALVINGS):
+        middle = (below + edge) * np.float32(0.5)
+        if _count(near, middle) <= wanted:
+            below = middle
+        else:
+            edge = middle
+    spare, found = wanted - _count(near, below), 0
+    for at in range(inside):
+        sure = near[at] <= below
+        if sure or (near[at] <= edge and spare > 0):
+            spare -= not sure
             rows[found] = rows[at]
             found += 1
     return rows[:found]
+
+
+@piece
+def _count(values, limit):  # type: ignore[no-untyped-def]
+    """How many are at or below the limit, several at a time."""
+    count = np.int32(0)
+    for at in range(len(values)):
+        count += np.int32(values[at] <= limit)
+    return count
 
 
 @piece
@@ -166,7 +177,7 @@ def nearest(items, weights, pool):  # type: ignore[no-untyped-def]
     distance = pool.norm.copy()
     wanted = min(NEIGHBOURS, len(distance))
     if wanted <= 0:
-        return np.empty(0, np.int32)
+        return np.empty(0, np.uint32)
     known, length = len(pool.by_item) - 1, np.float32(0.0)
     least = least_of_heaviest(weights, QUERY)
     for j in range(len(items)):
@@ -174,8 +185,10 @@ def nearest(items, weights, pool):  # type: ignore[no-untyped-def]
             continue
         length += weights[j] * weights[j]
         twice = np.float32(2.0) * weights[j]
-        for at in range(pool.by_item[items[j]], pool.by_item[items[j] + 1]):
-            distance[pool.owner[at]] -= twice * pool.owner_weight[at]
+        begin, end = pool.by_item[items[j]], pool.by_item[items[j] + 1]
+        owner, weight = pool.owner[begin:end], pool.owner_weight[begin:end]
+        for at in range(len(owner)):
+            distance[np.uint32(owner[at])] -= twice * weight[at]  # unsigned, or it might count from the end
     # Squared distances less the constant length: none is below -length, and `wanted` are at or below the edge.
     return _lowest(distance, wanted, -length, pool.edge[0])
 
@@ -185,5 +198,8 @@ def add_neighbours(board, rows, pool, column):  # type: ignore[no-untyped-def]
     """The mean weight of each product in those customers' vectors, as TIFU-KNN's second part."""
     share = np.float32(1.0) / np.float32(max(1, len(rows)))
     for row in rows:
-        for at in range(pool.start[row], pool.start[row + 1]):
-            board.score[row_of(board, pool.item[at]), column] += share * pool.weight[at]
+        begin, end = pool.start[row], pool.start[row + 1]
+        item, weight = pool.item[begin:end], pool.weight[begin:end]
+        for at in range(len(item)):
+            place = np.uint64(row_of(board, np.uint32(item[at])))
+            board.score[place, column] += share * weight[at]

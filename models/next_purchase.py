@@ -9,15 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.baskets import NOBODY, Baskets, visible_baskets
 from histories.clock import end_of_day, local_day
+from histories.compiled import plain
 from histories.history import Catalog, History
-from models.board import Board, new_board
+from models.board import new_board
 from models.candidates import MIXED, NAMES, NONE, ONLY, Evidence, Shelf, Wish, gather_evidence
 from models.catalog_index import Numbering, number, vocabulary
 from models.evidence_files import load_evidence, save_evidence
@@ -56,6 +57,7 @@ class NextPurchase:
     # After fit, each customer's row in the pool of neighbours, -1 outside: the only thing held per person. Not saved.
     pool_row: NDArray[np.int32] | None = field(default=None, repr=False)
     _numbering: Numbering | None = field(default=None, repr=False, compare=False)
+    _given: tuple[Evidence, tuple[Any, ...], tuple[Any, ...]] | None = field(default=None, repr=False, compare=False)
     _own: threading.local = field(default_factory=threading.local, repr=False, compare=False)
 
     @classmethod
@@ -165,12 +167,13 @@ class NextPurchase:
         return self._numbering
 
     def _rank(self, baskets: Baskets, day: int, call: _Call, threads: int) -> Ranked:
-        goods, wish, ranked = call.sold, call.wish, room_for(len(baskets), call.wish.k)
-        judge = self.ranker.judge if self.ranker else PLAIN
+        goods, ranked = call.sold, room_for(len(baskets), call.wish.k)
+        given, shelf, wish, out = tuple(baskets), tuple(goods), tuple(call.wish), tuple(ranked)
+        evidence, judge = self._fitted()
 
         def piece(first: int) -> None:
             last, board = min(first + _PIECE, len(baskets)), self._board(len(goods.blocked))
-            rank_customers(baskets, first, last, day, self.evidence, goods, judge, wish, board, ranked)
+            rank_customers(given, first, last, day, evidence, shelf, judge, wish, board, out)
 
         if threads == 1 or len(baskets) <= _PIECE:
             for first in range(0, len(baskets), _PIECE):
@@ -180,12 +183,18 @@ class NextPurchase:
                 list(pool.map(piece, range(0, len(baskets), _PIECE)))
         return ranked
 
-    def _board(self, products: int) -> Board:
+    def _fitted(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        """Evidence and judge as the compiled pass takes them; made anew when somebody was forgotten."""
+        if self._given is None or self._given[0] is not self.evidence:
+            judge = self.ranker.judge if self.ranker else PLAIN
+            self._given = self.evidence, plain(self.evidence), plain(judge)
+        return self._given[1:]
+
+    def _board(self, products: int) -> tuple[Any, ...]:
         """One per thread: the compiled pass runs without the interpreter's lock."""
-        board = getattr(self._own, "board", None)
-        if board is None or len(board.slot) != products:
-            board = self._own.board = new_board(products)
-        return board
+        if getattr(self._own, "products", None) != products:
+            self._own.board, self._own.products = plain(new_board(products)), products
+        return self._own.board
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from features.baskets import Baskets
 from histories.compiled import compiled, piece
-from models.board import CLEAREST, GOES, start_board
-from models.candidates import NAMES, ONLY, candidate_rows, take_popular
-from models.item_links import add_cart
+from models.board import CLEAREST, GOES, Board, start_board
+from models.candidates import NAMES, ONLY, Evidence, Shelf, Wish, candidate_rows, take_popular
+from models.follow_links import Follow
+from models.item_links import Links, add_cart
+from models.neighbours import Pool
 from models.shallow_trees import ShallowTrees, descend, two_sided
 
 BOUGHT, LINKED, NEAR, POPULAR = 0, 1, 2, 3  # why a product is recommended
@@ -54,7 +57,16 @@ def room_for(customers: int, k: int) -> Ranked:
 
 @compiled
 def rank_customers(baskets, first, last, as_of_day, evidence, shelf, judge, wish, board, out):  # type: ignore[no-untyped-def]
-    """Fills the rows first..last (exclusive) of `out`; `board` serves one thread at a time."""
+    """Fills the rows first..last (exclusive) of `out`; `board` serves one thread at a time. All tuples are plain."""
+    table, pool, together, after, follow, popular = evidence
+    known = Evidence(table, Pool(*pool), Links(*together), Links(*after), Follow(*follow), popular)
+    trees, slope, intercept = judge
+    by = Judge(ShallowTrees(*trees), slope, intercept)
+    _rank(Baskets(*baskets), first, last, as_of_day, known, Shelf(*shelf), by, Wish(*wish), Board(*board), Ranked(*out))
+
+
+@piece
+def _rank(baskets, first, last, as_of_day, evidence, shelf, judge, wish, board, out):  # type: ignore[no-untyped-def]
     for customer in range(first, last):
         begin, end = baskets.start[customer], baskets.start[customer + 1]
         out.product[customer], out.why[customer], out.source[customer] = -1, POPULAR, -1

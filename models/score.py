@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -11,11 +12,13 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq, minimize_scalar
 from scipy.special import expit
 
+from histories.compiled import compiled, piece
 from models.basis import Basis
 from models.boosting import MIN_ROWS, Boosted
 from models.btyd import Base
 from models.frame import Frame
 from models.season import returning
+from models.trees import Trees, walk
 
 Floats = NDArray[np.float64]
 _BELIEF, _DOUBT = 0.75, 0.25  # the weight of the trees before a backtest, and the standard deviation of that
@@ -65,7 +68,15 @@ class Score:
         return cls(trees, weight, slope, level, held)
 
     def raw(self, inputs: NDArray[np.float32], start: Floats) -> Floats:
-        return self.slope * start + self.level + self.weight * self.trees.raw(inputs)
+        out = np.empty(len(inputs))
+        _raw(self.arrays, inputs, start, out)
+        return out
+
+    @cached_property
+    def arrays(self) -> tuple[Any, ...]:
+        """The score as compiled code takes it, see raw_score."""
+        trees = (self.trees.trees or Trees.none()).arrays
+        return trees, float(self.weight), float(self.slope), float(self.level)
 
     @property
     def numbers(self) -> tuple[float, float, float]:
@@ -75,6 +86,20 @@ class Score:
     def contributions(self, inputs: NDArray[np.float32]) -> Floats:
         """(rows, inputs + 1): exact shares of what the trees add to start, the last column their expectation."""
         return self.weight * self.trees.contributions(inputs)
+
+
+@compiled
+def _raw(score, inputs, start, out):  # type: ignore[no-untyped-def]
+    raw_score(score, inputs, start, out)
+
+
+@piece
+def raw_score(score, inputs, start, out):  # type: ignore[no-untyped-def]
+    """Fills out (rows,) with the raw scores of rows of inputs that begin at start; `score` is arrays of Score."""
+    trees, weight, slope, level = score
+    walk(trees, inputs, out)
+    for i in range(len(out)):
+        out[i] = slope * start[i] + level + weight * out[i]
 
 
 def _tried(frame: Frame, basis: Basis, target: Target) -> tuple[float, Floats | None]:

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histories.clock import DAY
+from histories.compiled import compiled, piece
+from models.btyd import moments
 from models.frame import YEAR_DAYS
 
 Floats = NDArray[np.float64]
@@ -33,17 +35,36 @@ class Season:
         days = tuple(cut / DAY for cut in cuts)
         return cls(days, tuple(levels), float(np.mean(levels)) if len(levels) else 0.0)
 
-    def level(self, as_of: int | NDArray[np.int64]) -> float | Floats:
-        """The level a year before as_of (us, one or per row), between the cut-offs around it."""
-        if not self.days:
-            return self.otherwise
-        before = as_of / DAY - YEAR_DAYS
-        known = (before >= self.days[0] - 1) & (before <= self.days[-1] + 1)
-        return np.where(known, np.interp(before, *self._curve), self.otherwise)
+    def level(self, as_of: int | NDArray[np.int64]) -> Floats:
+        """(1,) or (rows,): the level a year before as_of (us, one or per row), between the cut-offs around it."""
+        return np.asarray(_levels(self.arrays, moments(as_of)))
 
     @cached_property
-    def _curve(self) -> tuple[Floats, Floats]:
-        return np.array(self.days), np.array(self.levels)
+    def arrays(self) -> tuple[Floats, Floats, float]:
+        """The season as compiled code takes it, see level_on."""
+        return np.array(self.days), np.array(self.levels), float(self.otherwise)
+
+
+@compiled
+def _levels(season, days):  # type: ignore[no-untyped-def]
+    out = np.empty(len(days))
+    for i in range(len(days)):
+        out[i] = level_on(season, days[i])
+    return out
+
+
+@piece
+def level_on(season, day):  # type: ignore[no-untyped-def]
+    """The level a year before a day since 1970; `season` is arrays of Season."""
+    days, levels, otherwise = season
+    before = day - YEAR_DAYS
+    if not len(days) or before < days[0] - 1.0 or before > days[-1] + 1.0:
+        return otherwise
+    right = np.searchsorted(days, before)
+    if right == 0 or right == len(days):
+        return levels[min(right, len(days) - 1)]
+    share = (before - days[right - 1]) / (days[right] - days[right - 1])
+    return levels[right - 1] + share * (levels[right] - levels[right - 1])
 
 
 def returning(cuts: Sequence[int], levels: Sequence[float], as_of: int) -> float:

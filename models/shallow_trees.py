@@ -12,50 +12,81 @@ from models.trees import Trees
 
 _DEFAULT_LEFT, _NAN = 2, 2  # of LightGBM's decision_type, see models.trees
 _HIGHEST = np.finfo(np.float32).max
+_LOWEST_KEY, _HIGHEST_KEY = np.iinfo(np.int32).min, np.iinfo(np.int32).max
+_MOST = 1 << 16  # nodes of a tree; half as many features
 
 
 class ShallowTrees(NamedTuple):
-    """Nodes of all trees in one numbering; leaves point to themselves, so that all paths have the same length.
+    """A node is one word, read at once: threshold, its left child (the right one is next to it) and a feature.
 
-    Numbers are unsigned, which spares the compiled code a look for places counted from the end.
+    Leaves are their own left child, with a threshold above all values, so that all paths have the same length. Numbers
+    are unsigned, which spares the compiled code a look for places counted from the end.
     """
 
-    feature: NDArray[np.uint32]  # twice the feature's number, and one more where a missing value goes right
-    threshold: NDArray[np.float32]  # the highest single not above LightGBM's double: the same side for every single
-    child: NDArray[np.uint32]  # (2 * nodes,): left, right
+    node: NDArray[np.uint64]  # threshold's key << 32 | child, counted from the tree's first node, << 16 | feature
     value: NDArray[np.float64]  # of a leaf
-    root: NDArray[np.uint32]
+    root: NDArray[np.uint64]  # the first node of each tree
     depth: NDArray[np.int32]  # of each tree
 
     @classmethod
     def of(cls, trees: Trees) -> ShallowTrees:
-        nodes, leaves = len(trees.feature), len(trees.leaf)
-        own = nodes + np.arange(leaves)
-        pairs = np.stack([trees.left, trees.right], axis=1).astype(np.int64)
-        pairs = np.where(pairs >= 0, pairs, nodes + ~pairs)
-        child = np.concatenate([pairs, np.stack([own, own], axis=1)]).astype(np.uint32)
-        root = np.where(trees.root >= 0, trees.root, nodes + ~trees.root).astype(np.uint32)
+        """Raises ValueError for trees too large for their words."""
+        nodes, values, depths = [], [], []
+        feature = np.append(2 * trees.feature.astype(np.int64) + _nan_right(trees), 0)
+        key = np.append(_keys(_floor(trees.threshold)), np.int32(_HIGHEST_KEY))
+        for root in trees.root.tolist():
+            order, left, depth = _by_level(root, trees)
+            nodes.append(_words(order, left, feature, key))
+            values.append(np.where(order < 0, trees.leaf[np.where(order < 0, ~order, 0)], 0.0))
+            depths.append(depth)
+        sizes = np.array([len(part) for part in nodes], dtype=np.int64)
+        if sizes.max(initial=0) > _MOST or feature.max(initial=0) >= _MOST:
+            raise ValueError(f"a tree has more than {_MOST} nodes, or there are more than {_MOST // 2} features")
         return cls(
-            feature=np.concatenate([2 * trees.feature + _nan_right(trees), np.zeros(leaves)]).astype(np.uint32),
-            threshold=np.concatenate([_floor(trees.threshold), np.zeros(leaves)]).astype(np.float32),
-            child=child.ravel(),
-            value=np.concatenate([np.zeros(nodes), trees.leaf]),
-            root=root,
-            depth=np.array([_depth(int(node), child) for node in root], dtype=np.int32),
+            node=np.concatenate([*nodes, np.empty(0, np.uint64)]),
+            value=np.concatenate([*values, np.empty(0)]),
+            root=(np.cumsum(sizes) - sizes).astype(np.uint64),
+            depth=np.array(depths, dtype=np.int32),
         )
 
     @classmethod
     def none(cls) -> ShallowTrees:
         """No trees at all."""
-        empty = np.empty(0, np.uint32)
-        return cls(empty, np.empty(0, np.float32), empty, np.empty(0), empty, np.empty(0, np.int32))
+        return cls(np.empty(0, np.uint64), np.empty(0), np.empty(0, np.uint64), np.empty(0, np.int32))
 
     def raw(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """Raw score of each row of X (rows, features), summed in the order of the trees."""
-        return _raw(self, np.ascontiguousarray(X, dtype=np.float32))
+        return np.asarray(_raw(self, np.ascontiguousarray(X, dtype=np.float32)))
+
+
+def _by_level(root: int, trees: Trees) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+    """Of one tree: its nodes and leaves (below zero, as in Trees) from the root on, siblings side by side; where the
+    left child of each stands, itself for a leaf; and how many steps there are to the deepest.
+    """
+    order, left, level, depth = [root], [0], [0], 0
+    for at, node in enumerate(order):  # grows as it goes
+        if node < 0:
+            left[at] = at
+            continue
+        left[at] = len(order)
+        order += [int(trees.left[node]), int(trees.right[node])]
+        left += [0, 0]
+        level += [level[at] + 1] * 2
+        depth = level[-1]
+    return np.array(order), np.array(left), depth
+
+
+def _words(
+    order: NDArray[np.int64], left: NDArray[np.int64], feature: NDArray[np.int64], key: NDArray[np.int32]
+) -> NDArray[np.uint64]:
+    """`feature` and `key`, of a threshold, are of all nodes, and last of any leaf."""
+    at = np.where(order >= 0, order, -1)
+    high = key[at].view(np.uint32).astype(np.uint64) << np.uint64(32)
+    return np.asarray(high | left.astype(np.uint64) << np.uint64(16) | feature[at].astype(np.uint64))
 
 
 def _floor(threshold: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The highest single not above LightGBM's double: the same side for every single."""
     single = np.minimum(threshold, _HIGHEST).astype(np.float32)  # infinite where only missing values go right
     return np.where(single > threshold, np.nextafter(single, np.float32(-np.inf)), single)
 
@@ -66,12 +97,10 @@ def _nan_right(trees: Trees) -> NDArray[np.bool_]:
     return np.where(trees.flags >> 2 == _NAN, default, trees.threshold < 0)
 
 
-def _depth(root: int, child: NDArray[np.uint32]) -> int:
-    level, depth = {root}, 0
-    while any(child[node, 0] != node for node in level):
-        level = {int(child[node, side]) for node in level for side in (0, 1)}
-        depth += 1
-    return depth
+def _keys(values: NDArray[np.float32]) -> NDArray[np.int32]:
+    """Whole numbers in the order of the values: the bits of a single are, but for the sign's."""
+    bits = (values.astype(np.float32) + np.float32(0.0)).view(np.int32)  # the zero below zero is zero
+    return bits ^ ((bits >> 31) & np.int32(_HIGHEST_KEY))
 
 
 @compiled
@@ -83,30 +112,33 @@ def _raw(trees, X):  # type: ignore[no-untyped-def]
 
 @piece
 def two_sided(X):  # type: ignore[no-untyped-def]
-    """(rows, 2 * features): each value twice; a missing one as below all thresholds, then as above all of them."""
+    """(rows, 2 * features) keys: of each value twice; a missing one as below all thresholds, then as above them."""
     rows, width = X.shape
-    both = np.empty((rows, 2 * width), np.float32)
+    keys = np.empty((rows, 2 * width), np.int32)
     for row in range(rows):
+        bits = (np.minimum(X[row], np.float32(_HIGHEST)) + np.float32(0.0)).view(np.int32)
         for feature in range(width):
-            value = min(X[row, feature], _HIGHEST)
-            missing = value != value
-            both[row, 2 * feature] = np.float32(-np.inf) if missing else value
-            both[row, 2 * feature + 1] = np.float32(np.inf) if missing else value
-    return both
+            missing = X[row, feature] != X[row, feature]
+            key = bits[feature] ^ ((bits[feature] >> 31) & np.int32(_HIGHEST_KEY))
+            keys[row, 2 * feature] = np.int32(_LOWEST_KEY) if missing else key
+            keys[row, 2 * feature + 1] = np.int32(_HIGHEST_KEY) if missing else key
+    return keys
 
 
 @piece
-def descend(trees, both, score, first, last):  # type: ignore[no-untyped-def]
-    """Adds each row's values of the trees first..last (exclusive) to `score` (rows,); `both` is of two_sided."""
-    rows = len(both)
-    width, flat = np.uint64(both.shape[1]), both.ravel()
-    at = np.empty(rows, np.uint32)
+def descend(trees, keys, score, first, last):  # type: ignore[no-untyped-def]
+    """Adds each row's values of the trees first..last (exclusive) to `score` (rows,); `keys` are of two_sided."""
+    rows = len(keys)
+    width, flat = np.uint64(keys.shape[1]), keys.ravel()
+    at = np.empty(rows, np.uint64)
     for tree in range(first, last):
-        at[:] = trees.root[tree]
+        root = trees.root[tree]
+        at[:] = 0
         for _ in range(trees.depth[tree]):
             for row in range(rows):
-                node = np.uint64(at[row])
-                x = flat[np.uint64(row) * width + np.uint64(trees.feature[node])]
-                at[row] = trees.child[(node << np.uint64(1)) | np.uint64(x > trees.threshold[node])]
+                word = trees.node[root + at[row]]
+                key = np.int64(flat[np.uint64(row) * width + (word & np.uint64(0xFFFF))])
+                goes_right = np.uint64(key > np.int64(word) >> 32)
+                at[row] = (word >> np.uint64(16) & np.uint64(0xFFFF)) + goes_right
         for row in range(rows):
-            score[row] += trees.value[np.uint64(at[row])]
+            score[row] += trees.value[root + at[row]]

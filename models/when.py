@@ -16,6 +16,7 @@ from histories.clock import DAY
 from histories.compiled import compiled, piece
 from models.bg_nbd import BgNbd
 from models.boosting import Boosted
+from models.btyd import moments
 from models.frame import Frame
 from models.hazard import COLUMNS, at_risk, edges_of, look_ahead, look_ahead_of
 from models.own_time import OwnTime, own_day
@@ -74,9 +75,8 @@ class When:
         of the horizon as an order gets unlikely, and is inf where one is less likely than 1 in 51. The weeks
         are of S(t); beyond a horizon of less than four weeks the hazard stays as it was on average.
         """
-        moments = np.atleast_1d(np.asarray(as_of, dtype=np.int64)) / DAY
         days, weeks = np.empty(len(X)), np.empty((len(X), WEEKS))
-        _predict(self._customers(X), moments, np.asarray(lapse, np.float64), self._compiled, days, weeks)
+        _predict(self._customers(X), moments(as_of), np.asarray(lapse, np.float64), self._compiled, days, weeks)
         return days, weeks
 
     def _scores(self, X: NDArray[np.float32]) -> Floats:
