@@ -1,0 +1,119 @@
+"""The online path's own connection: it reads what the driver reads, and what fails is told as the driver tells it."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import sqlalchemy as sa
+
+from histories import quick, sqlite
+from histories.columns import EVENTS, ORDERS, table
+from histories.lookup import Known
+from histories.settings import Settings
+from histories.store import Store
+
+NOW = 1_720_000_000_000_000  # 2024-07-03
+STRANGE = ["plain", "Zoë Ångström", "顧客-7", "quote\"'", "x" * 300]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Somebody with more rows than there is room for at first, and others with strange ids."""
+    opened = Store.open(f"sqlite:///{tmp_path}/regulars.db", Settings())
+    orders = [
+        {"customer_id": STRANGE[n % 5 if n < 10 else 1], "occurred_at": f"2024-01-{1 + n % 28:02d}T10:00:00Z",
+         "product_id": f"P{n % 7}", "quantity": float(n % 3 + 1), "amount": n * 1.25, "order_id": f"o{n}"}
+        for n in range(300)
+    ]  # fmt: skip
+    events = [{"customer_id": STRANGE[2], "kind": "view", "occurred_at": f"2024-02-{n + 1:02d}"} for n in range(9)]
+    customers = pa.Table.from_pylist([{"customer_id": STRANGE[3], "city": "Łódź"}, {"customer_id": "unheard of"}])
+    opened.add(table(orders, ORDERS), table(events, EVENTS), customers, now=NOW)
+    return opened
+
+
+def same(one: Known, other: Known) -> None:
+    assert one.consent == other.consent
+    assert one.digest == other.digest
+    for part in ("lines", "events"):
+        for name in getattr(one.history, part).__dataclass_fields__:
+            mine, theirs = (getattr(getattr(known.history, part), name) for known in (one, other))
+            assert mine.dtype == theirs.dtype
+            np.testing.assert_array_equal(mine, theirs)
+    assert {name: values.tolist() for name, values in one.history.attributes.items()} == {
+        name: values.tolist() for name, values in other.history.attributes.items()
+    }
+
+
+@pytest.mark.skipif(sqlite.library() is None, reason="this interpreter hides SQLite's functions")
+def test_the_library_and_the_driver_read_the_same(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    direct = [store.known(customer) for customer in STRANGE]
+    monkeypatch.setattr(sqlite, "library", lambda: None)
+    driver = Store.open(str(store.engine.url), Settings())
+    for mine, customer in zip(direct, STRANGE, strict=True):
+        theirs = driver.known(customer)
+        assert mine is not None
+        assert theirs is not None
+        same(mine, theirs)
+    assert len(direct[1].history.lines.amount) > 200
+    assert driver.known("nobody") is None
+    assert driver.version() == 1
+
+
+def test_nobody_and_somebody_without_a_line(store: Store) -> None:
+    assert store.known("nobody") is None
+    found = store.known("unheard of")
+    assert found is not None
+    assert len(found.history.lines.amount) == 0
+
+
+def test_a_digest_changes_with_what_is_held_and_with_nothing_else(store: Store) -> None:
+    before, others = store.known("plain"), store.known(STRANGE[1])
+    line = {"customer_id": "plain", "occurred_at": "2024-03-01T10:00:00Z", "amount": 5.0}
+    store.add(table([line], ORDERS), now=NOW)
+    after = store.known("plain")
+    assert before is not None
+    assert after is not None
+    assert others is not None
+    assert after.digest != before.digest
+    assert store.known(STRANGE[1]).digest == others.digest  # type: ignore[union-attr]
+    store.set_consent("plain", {"prediction": False})
+    assert store.known("plain").digest != after.digest  # type: ignore[union-attr]
+
+
+def test_the_version_follows_writers_of_other_connections(store: Store) -> None:
+    before = store.version()
+    other = Store.open(str(store.engine.url), Settings())
+    assert store.version() == before
+    other.upsert_products([{"product_id": "new", "price": 3.0}])
+    assert store.version() == before + 1
+    store.upsert_products([{"product_id": "new", "price": 4.0}])
+    assert store.version() == other.version() == before + 2
+
+
+def test_a_lock_is_waited_for_and_then_told(store: Store) -> None:
+    store.be_quick(read_seconds=0.05, write_seconds=0.05)
+    version = store.version()
+    with closing(sqlite3.connect(str(store.engine.url.database), isolation_level=None)) as greedy:
+        store.close()
+        greedy.execute("PRAGMA locking_mode = EXCLUSIVE")
+        greedy.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            store.known("plain")
+        greedy.execute("ROLLBACK")
+    assert store.version() == version
+    assert store.known("plain") is not None
+
+
+def test_a_file_that_is_gone_is_told_and_not_made_anew(tmp_path: Path) -> None:
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/gone.db")
+    with pytest.raises(sqlite3.OperationalError, match="unable to open"):
+        sqlite.Reader(str(tmp_path / "gone.db"), 0.1)
+    assert not (tmp_path / "gone.db").exists()
+    (tmp_path / "gone.db").write_bytes(b"no database at all, but long enough to look like one" * 40)
+    with pytest.raises(sqlite3.DatabaseError, match="not a database"):
+        quick.connect(engine, 0.1)
