@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from math import exp, log, log1p
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,23 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from histories.compiled import compiled, piece
 from models import churn as lapses
 from models.basis import Basis, newcomer
 from models.boosting import Boosted
-from models.btyd import Base, log_odds, moments
+from models.btyd import Base, moments
 from models.churn import Churn
 from models.explain import Reason, explained
 from models.frame import Frame
-from models.plain import Plain, log_spend, positions
-from models.score import Score, Target, raw_score
-from models.season import Season, believed, level_on
-from models.spread import Spread, quantile
+from models.plain import Plain, positions
+from models.score import Score, Target
+from models.season import Season, believed
+from models.spend import TINY, fill_values, fill_views, starts
+from models.spread import Spread
 
 Floats = NDArray[np.float64]
-INTERVAL = 0.8
-_TAIL = (1 - INTERVAL) / 2
-_TINY = 1e-9
 
 
 class Value(NamedTuple):
@@ -91,7 +87,7 @@ class CustomerValue:
         """Of feature rows, for the horizon after as_of."""
         inputs, base = self.basis.look(X, as_of)
         out = np.empty((len(Value._fields), len(X)))
-        _predict(X, inputs, tuple(base), moments(as_of), self._arrays, out)
+        fill_values(X, inputs, tuple(base), moments(as_of), self._arrays, out)
         if not self.has_money:
             out[: Value._fields.index("orders")] = 0.0
         return Value(*out)
@@ -162,47 +158,19 @@ class CustomerValue:
 
 
 def _log_orders(base: Base) -> Floats:
-    return np.asarray(_starts(*base)[1])
+    return np.asarray(starts(*base)[1])
 
 
 def _log_basket(base: Base) -> Floats:
     """Log of the expected spend of those who come."""
-    return np.asarray(_starts(*base)[2])
+    return np.asarray(starts(*base)[2])
 
 
 def _log_worth(base: Base) -> Floats:
-    return np.log(np.maximum(base.worth, _TINY))
+    return np.log(np.maximum(base.worth, TINY))
 
 
 _STARTS = {"churn": lapses.start, "orders": _log_orders, "basket": _log_basket}
-
-
-@compiled
-def _starts(alive, lapse, orders, worth):  # type: ignore[no-untyped-def]
-    return _start_scores(lapse, orders, worth)
-
-
-@piece
-def _start_scores(lapse, orders, worth):  # type: ignore[no-untyped-def]
-    """(3, rows): where the scores of churn, of orders and of what buyers spend begin."""
-    out = np.empty((3, len(lapse)))
-    for i in range(len(lapse)):
-        out[0, i], out[1, i] = log_odds(lapse[i]), log(max(orders[i], _TINY))
-        out[2, i] = out[1, i] + log(max(worth[i], _TINY)) - log(max(1.0 - lapse[i], _TINY))
-    return out
-
-
-@compiled
-def _predict(X, inputs, base, days, model, out):  # type: ignore[no-untyped-def]
-    """The columns of a Value; `days` (1 or rows,) since 1970."""
-    scores, at, plain, prices, scale, edges, quantiles = model
-    start, said, views = _start_scores(base[1], base[2], base[3]), np.empty((3, len(X))), np.empty((2, len(X)))
-    for k in range(3):
-        raw_score(scores[k], inputs, start[k], said[k])
-    _set_views(said[0], said[1], said[2], base[3], X, at, plain, views)
-    for i in range(len(X)):
-        views[0, i] += scale + level_on(prices, days[i % len(days)])
-    _numbers(said[0], said[1], views[0], views[1], edges, quantiles, out)
 
 
 def _of_buyers(
@@ -210,24 +178,8 @@ def _of_buyers(
 ) -> tuple[Floats, Floats]:
     """Logs of the spend (before scale and prices) and of the orders of those who come, of feature rows."""
     out = np.empty((2, len(X)))
-    _views(said["churn"], said["orders"], said["basket"], base.worth, X, positions(names), plain.numbers, out)
+    fill_views(said["churn"], said["orders"], said["basket"], base.worth, X, positions(names), plain.numbers, out)
     return out[0], out[1]
-
-
-@compiled
-def _views(churn, orders, basket, worth, X, at, plain, out):  # type: ignore[no-untyped-def]
-    _set_views(churn, orders, basket, worth, X, at, plain, out)
-
-
-@piece
-def _set_views(churn, orders, basket, worth, X, at, plain, out):  # type: ignore[no-untyped-def]
-    """Logs of the spend and of the orders of those who come."""
-    for i in range(len(X)):
-        out[1, i] = orders[i] + max(churn[i], 0.0) + log1p(exp(-abs(churn[i])))
-        whole, weight = basket[i] + out[1, i] + log(max(worth[i], _TINY)), plain[0]
-        if weight > 0:
-            whole += weight * log_spend(X[i], at, plain)
-        out[0, i] = whole / (2 + weight)
 
 
 def _coming(start: Floats, raw: Floats) -> tuple[Floats, Floats]:
@@ -240,22 +192,7 @@ def _coming(start: Floats, raw: Floats) -> tuple[Floats, Floats]:
 def _scale(base: Base, churn: Floats, location: Floats) -> float:
     total = (base.orders * base.worth).sum()
     made = (expit(-churn) * np.exp(location)).sum()
-    return float(np.log(max(total, _TINY) / max(made, _TINY)))
-
-
-@piece
-def _numbers(churn, orders, location, often, edges, quantiles, out):  # type: ignore[no-untyped-def]
-    """Of raw scores, and of the log of what buyers spend and of how often: the columns of a Value."""
-    for i in range(len(churn)):
-        gone, come = 1.0 / (1.0 + exp(-churn[i])), 1.0 / (1.0 + exp(churn[i]))
-        place = min(max(location[i], -20.0), 25.0)
-        # From zero on where zero is likely, and INTERVAL in all.
-        low = 0.0 if gone >= _TAIL else _TAIL
-        out[0, i] = come * exp(place)
-        out[1, i] = quantile(edges, quantiles, 0.5, gone, place, often[i])
-        out[2, i] = quantile(edges, quantiles, low, gone, place, often[i])
-        out[3, i] = quantile(edges, quantiles, low + INTERVAL, gone, place, often[i])
-        out[4, i] = exp(min(max(orders[i], -20.0), 20.0))
+    return float(np.log(max(total, TINY) / max(made, TINY)))
 
 
 def _prices(frame: Frame, known: NDArray[np.bool_], base: Base) -> Season:
