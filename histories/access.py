@@ -80,8 +80,5 @@ class Access:
             found = self._local.quick = connect(self.engine, self._read_seconds)
         return found
 
-    def _sql(self, text: str) -> str:
-        return text if self.engine.dialect.paramstyle == "qmark" else text.replace("?", "%s")
-
     def _meta(self, name: str) -> str | None:
         return self._quick().meta(name)

@@ -9,7 +9,7 @@ from duckdb import DuckDBPyConnection
 
 from histories.clean import Column
 from histories.errors import BadInput
-from histories.files import quoted
+from histories.files import literal, quoted
 
 LARGEST: Final = 1e12  # of any quantity or money; beyond it, sums lose cents
 Style = Literal["plain", ".", ","]  # as programs write numbers, or as people do: by the sign before the decimals
@@ -100,7 +100,7 @@ def _refuse_unclear(bench: DuckDBPyConnection, table: str, column: Column) -> No
 
 
 def _compact(column: Column) -> str:
-    return f"regexp_replace({column.text}, '{_BLANKS.replace(chr(39), chr(39) * 2)}', '', 'g')"
+    return f"regexp_replace({column.text}, {literal(_BLANKS)}, '', 'g')"
 
 
 def _body(column: Column) -> str:

@@ -121,6 +121,11 @@ def never_create(engine: Engine) -> None:
             raise sqlite3.OperationalError("the store's file is gone")
 
 
+def marked(engine: Engine, text: str) -> str:
+    """A statement whose values are marked by ?, as the database's driver wants them marked."""
+    return text if engine.dialect.paramstyle == "qmark" else text.replace("?", "%s")
+
+
 def said(error: Exception) -> str:
     """The driver's own words, in one line."""
     return (str(getattr(error, "orig", None) or error).splitlines() or ["no reason given"])[0]

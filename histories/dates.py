@@ -9,7 +9,7 @@ from duckdb import DuckDBPyConnection
 
 from histories.clean import Column
 from histories.errors import BadInput
-from histories.files import quoted
+from histories.files import literal, quoted
 
 _SAMPLE: Final = 10_000
 _ADVICE: Final = 'set [format] date = "%d/%m/%Y %H:%M" or the like in a column map'
@@ -60,7 +60,7 @@ def instant_sql(bench: DuckDBPyConnection, table: str, column: Column, form: str
     if form in ("epoch_s", "epoch_ms"):
         return f"CAST(TRY_CAST({text} AS DOUBLE) * {1_000_000 if form == 'epoch_s' else 1_000} AS BIGINT)", "true"
     if form:
-        return f"epoch_us(TRY_STRPTIME({text}, {_literal(form)}))", "true" if "%z" in form else "false"
+        return f"epoch_us(TRY_STRPTIME({text}, {literal(form)}))", "true" if "%z" in form else "false"
     return _found(bench, table, column)
 
 
@@ -131,8 +131,4 @@ def _bare(text: str) -> str:
 
 
 def _parsed(text: str, forms: Sequence[str]) -> str:
-    return f"TRY_STRPTIME({text}, [{', '.join(map(_literal, forms))}])" if forms else "CAST(NULL AS TIMESTAMP)"
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    return f"TRY_STRPTIME({text}, [{', '.join(map(literal, forms))}])" if forms else "CAST(NULL AS TIMESTAMP)"

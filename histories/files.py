@@ -146,7 +146,7 @@ def _check_file(path: Path) -> None:
 
 def _parquet(bench: DuckDBPyConnection, paths: Sequence[Path], label: str) -> Source:
     """Of several files, lines are counted on from one to the next."""
-    names = ", ".join(_literal(str(path)) for path in paths)
+    names = ", ".join(literal(str(path)) for path in paths)
     read = f"read_parquet([{names}], union_by_name = true, hive_partitioning = false"
     relation = f"(SELECT file_row_number + 1 AS line, * FROM {read}, file_row_number = true))"
     if len(paths) > 1:
@@ -164,15 +164,15 @@ def _csv(bench: DuckDBPyConnection, paths: Sequence[Path], folder: Path, table: 
     texts = [(plain_text(path, folder), str(path)) for path in paths]
     text = texts[0][0] if len(texts) == 1 else joined_text(texts, folder)
     head = head_of(text, label)
-    columns = ", ".join(f"{_literal(name)}: 'VARCHAR'" for name in head.names)
+    columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in head.names)
     options = (
-        f"delim = {_literal(head.delimiter)}, quote = '\"', escape = '\"', header = true, auto_detect = false, "
+        f"delim = {literal(head.delimiter)}, quote = '\"', escape = '\"', header = true, auto_detect = false, "
         f"skip = {head.above}, columns = {{{columns}}}, strict_mode = true, compression = 'none', "
         f"store_rejects = true, max_line_size = 10000000, rejects_table = '{table}_skipped', "
         f"rejects_scan = '{table}_scan', rejects_limit = 0"
     )
     line = f"row_number() OVER () + {1 + head.above} AS line"
-    relation = f"(SELECT {line}, * FROM read_csv({_literal(str(text))}, {options}))"
+    relation = f"(SELECT {line}, * FROM read_csv({literal(str(text))}, {options}))"
     return Source(label, relation, dict.fromkeys(head.names, "VARCHAR"))
 
 
@@ -262,5 +262,6 @@ def _text(cell: Any) -> str | None:
     return str(cell)
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
+    """A text in SQL."""
     return "'" + text.replace("'", "''") + "'"

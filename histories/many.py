@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from histories import reading
+from histories.database import marked
 from histories.history import History
 from histories.sample import drawn, hashes
 from histories.selection import joined
@@ -122,7 +123,7 @@ class Many(Sharing):
             some = keys[start : start + _LISTED_AT_A_TIME]
             marks = ", ".join("?" * len(some)) or "NULL"
             with reading.stream(connection) as cursor:
-                cursor.execute(self._sql(f"{text} WHERE customer IN ({marks})"), tuple(some))
+                cursor.execute(marked(self.engine, f"{text} WHERE customer IN ({marks})"), tuple(some))
                 parts.append(reading.read_arrays(cursor, spec))
         rows = {name: np.concatenate([part[name] for part in parts]) for name, _ in spec}
         return rows | {"customer": reading.positions(keys, rows["customer"])}
@@ -132,7 +133,7 @@ class Many(Sharing):
     ) -> reading.Arrays:
         inside = " WHERE customer IN (SELECT key FROM customers WHERE customer_id BETWEEN ? AND ?)" if between else ""
         with reading.stream(connection) as cursor:
-            cursor.execute(self._sql(text + inside), between or ())
+            cursor.execute(marked(self.engine, text + inside), between or ())
             rows = reading.read_arrays(cursor, spec)
         place = reading.positions(keys, rows["customer"])
         if (place < 0).any():  # customers who do not allow this purpose

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sqlalchemy.engine import Engine
 
 from histories import sqlite
-from histories.database import BUSY_SECONDS, ONE_STATE, READING, wait_at_most
+from histories.database import BUSY_SECONDS, ONE_STATE, READING, marked, wait_at_most
 from histories.patience import quick
 
 _META: Final = "SELECT value FROM meta WHERE name = ?"
@@ -99,10 +99,11 @@ class _Driver:
     """Any database that SQLAlchemy knows, through its driver."""
 
     def __init__(self, engine: Engine, seconds: float | None) -> None:
-        self._raw = engine.raw_connection()
-        self._begin, self._mark = ("BEGIN", "?") if engine.dialect.name == "sqlite" else (ONE_STATE, "%s")
+        is_sqlite = engine.dialect.name == "sqlite"
+        self._engine, self._raw = engine, engine.raw_connection()
+        self._begin = "BEGIN" if is_sqlite else ONE_STATE
         if seconds is not None:
-            (wait_at_most if engine.dialect.name == "sqlite" else quick)(self._raw, seconds)
+            (wait_at_most if is_sqlite else quick)(self._raw, seconds)
         self._cursor = self._raw.cursor()
 
     def begin(self) -> None:
@@ -112,11 +113,11 @@ class _Driver:
         self._raw.rollback()
 
     def row(self, text: str, value: str) -> tuple[Any, ...] | None:
-        self._cursor.execute(text.replace("?", self._mark), (value,))
+        self._cursor.execute(marked(self._engine, text), (value,))
         return self._cursor.fetchone()
 
     def numbers(self, text: str, key: int) -> NDArray[np.float64]:
-        self._cursor.execute(text.replace("?", self._mark), (key,))
+        self._cursor.execute(marked(self._engine, text), (key,))
         rows, width = self._cursor.fetchall(), len(self._cursor.description or ())
         return np.fromiter(chain.from_iterable(rows), np.float64, len(rows) * width).reshape(-1, width)
 

@@ -99,7 +99,12 @@ def _nan_right(trees: Trees) -> NDArray[np.bool_]:
 
 def _keys(values: NDArray[np.float32]) -> NDArray[np.int32]:
     """Whole numbers in the order of the values: the bits of a single are, but for the sign's."""
-    bits = (values.astype(np.float32) + np.float32(0.0)).view(np.int32)  # the zero below zero is zero
+    return np.asarray(_rank.py_func((values.astype(np.float32) + np.float32(0.0)).view(np.int32)))
+
+
+@piece
+def _rank(bits):  # type: ignore[no-untyped-def]
+    """From the bits of a single that is no zero below zero."""
     return bits ^ ((bits >> 31) & np.int32(_HIGHEST_KEY))
 
 
@@ -119,7 +124,7 @@ def two_sided(X):  # type: ignore[no-untyped-def]
         bits = (np.minimum(X[row], np.float32(_HIGHEST)) + np.float32(0.0)).view(np.int32)
         for feature in range(width):
             missing = X[row, feature] != X[row, feature]
-            key = bits[feature] ^ ((bits[feature] >> 31) & np.int32(_HIGHEST_KEY))
+            key = _rank(bits[feature])
             keys[row, 2 * feature] = np.int32(_LOWEST_KEY) if missing else key
             keys[row, 2 * feature + 1] = np.int32(_HIGHEST_KEY) if missing else key
     return keys
