@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from histories.arrays import match_voids
 from histories.clock import DAY, HOUR, transitions
 from histories.compiled import compiled
-from histories.history import FREE, NEVER, PURCHASE, RETURN, Events, Lines
+from histories.history import EVENT_KINDS, FREE, NEVER, NO_CODE, PURCHASE, RETURN, Events, Lines
 
+_OTHER: Final = EVENT_KINDS.index("other")
 # Both tables are clustered in this order, so that nothing is sorted. Instants fit a double until the year 2255. An
 # unknown price is of an amount-only file, where every line counts.
 LINES_SQL: Final = (
@@ -23,18 +24,24 @@ EVENTS_SQL: Final = (
 )
 
 
-def lines_of(rows: NDArray[np.float64], zone: str) -> Lines:
-    """Rows of LINES_SQL as arrays.sorted_lines would make them."""
-    return Lines(*_lines(rows, *transitions(zone)))
+def lines_of(rows: NDArray[np.float64], zone: str, products: int) -> Lines:
+    """Rows of LINES_SQL as arrays.sorted_lines would make them.
+
+    `products` are in the catalog that goes with them: one that was added between two looks has no code until the next.
+    """
+    return Lines(*_lines(rows, *transitions(zone), products))
 
 
 def events_of(rows: NDArray[np.float64], kinds: NDArray[np.int8]) -> Events:
-    """Rows of EVENTS_SQL as arrays.sorted_events would make them; `kinds` from the store's codes to EVENT_KINDS."""
+    """Rows of EVENTS_SQL as arrays.sorted_events would make them.
+
+    `kinds` from the store's codes to EVENT_KINDS; one that was added since these were read is another kind.
+    """
     return Events(*_events(rows, kinds))
 
 
 @compiled
-def _lines(rows, starts, offsets):  # type: ignore[no-untyped-def]
+def _lines(rows, starts, offsets, products):  # type: ignore[no-untyped-def]
     """The columns of Lines."""
     count = len(rows)
     occurred, recorded = np.empty(count, np.int64), np.empty(count, np.int64)
@@ -48,7 +55,8 @@ def _lines(rows, starts, offsets):  # type: ignore[no-untyped-def]
         recorded[at] = max(np.int64(rows[at, 1]), occurred[at])
         local = occurred[at] + offsets[np.searchsorted(starts, occurred[at], side="right") - 1]
         day[at], hour[at] = local // DAY, local % DAY // HOUR
-        product[at], channel[at] = np.int32(rows[at, 2]), np.int16(rows[at, 3])
+        product[at] = np.int32(rows[at, 2]) if rows[at, 2] < products else NO_CODE
+        channel[at] = np.int16(rows[at, 3])
         quantity, price = rows[at, 4], rows[at, 5]
         kind[at] = RETURN if quantity < 0 else PURCHASE if quantity > 0 and not price <= 0 else FREE
         returns |= quantity < 0
@@ -65,7 +73,8 @@ def _events(rows, kinds):  # type: ignore[no-untyped-def]
     occurred, recorded = np.empty(count, np.int64), np.empty(count, np.int64)
     kind = np.empty(count, np.int8)
     for row in range(count):
-        at, learned, what = np.int64(rows[row, 0]), np.int64(rows[row, 1]), kinds[np.int64(rows[row, 2])]
+        at, learned, code = np.int64(rows[row, 0]), np.int64(rows[row, 1]), np.int64(rows[row, 2])
+        what = kinds[code] if code < len(kinds) else np.int8(_OTHER)
         learned, place = max(learned, at), row
         while place > 0 and occurred[place - 1] == at and (kind[place - 1], recorded[place - 1]) > (what, learned):
             occurred[place], recorded[place], kind[place] = at, recorded[place - 1], kind[place - 1]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 import sqlalchemy as sa
@@ -17,7 +18,8 @@ from histories.seal import Seal
 from histories.settings import Settings
 from histories.tables import ATTRIBUTES, LABELS, PRODUCTS
 
-_DOMAINS = ("channel", "category", "event", "campaign")
+_DOMAINS: Final = ("channel", "category", "event", "campaign")
+_ANOTHER: Final = -1  # version of what another file said, which no store has
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,8 @@ class Sharing(Facts):
 
     def reopen(self) -> None:
         super().reopen()
-        self._shared_now = None
+        if self._shared_now is not None:
+            self._shared_now = replace(self._shared_now, version=_ANOTHER)
 
     def catalog(self) -> Catalog:
         """All products; remembered until they change."""

@@ -13,7 +13,7 @@ from service import schemas as s
 from service.ask import PARTS, Ask, Moment
 from service.clock import Clock
 from service.errors import bad_input
-from service.memory import Memory, Remembered, made_from
+from service.memory import About, Memory, Remembered, made_from
 from service.metrics import Metrics
 from service.pace import Pace, Stopwatch
 from service.predictor import Parts, answer, unread
@@ -48,17 +48,17 @@ class Answers:
         moment = self._moment(body.as_of)
         self._present.mask(release)
         ask = Ask(parts, body.k, body.explain, body.basket, body.exclude, body.in_stock_only, body.repeat, body.upsell)
-        about = (body.customer_id, body.as_of, ask) if body.customer_id is not None else None
+        about = (body.customer_id, body.as_of, *ask)
         known = self._memory.get(about, self._circumstances(release))
-        if known is not None and self._holds(known, body, moment):
-            return known.answer
+        if known is not None and self._holds(about, known, body, moment):
+            return known[0]
         began = time.thread_time()  # what other processes take of the machine does not count
         written = to_json(self._envelope(body, release, moment, ask, watch), inf_nan_mode="null")
         watch.lap("write")
         if not (ask.explain or watch.hurried):
             self._releases.took(release, time.thread_time() - began)
-        if about is not None and not watch.hurried and not self._present.stale:
-            self._memory.put(about, Remembered(written, self._present.edition, self._made_from(body, moment)))
+        if body.customer_id is not None and not watch.hurried and not self._present.stale:
+            self._memory.put(about, (written, self._present.edition, self._made_from(body, moment)))
         return written
 
     async def many(self, body: s.PredictManyRequest, queue: Queue) -> bytes:
@@ -83,19 +83,20 @@ class Answers:
         day = local_day(now, self._present.zone) if self._clock.setting == "now" else now
         return self._present.shared_edition, release.id, day
 
-    def _holds(self, known: Remembered, body: s.PredictRequest, moment: Moment) -> bool:
+    def _holds(self, about: About, known: Remembered, body: s.PredictRequest, moment: Moment) -> bool:
         """Whether nothing has been written since, or nothing about this customer."""
-        if known.edition != self._present.edition and not self._present.stale:
-            if known.made_from is None or known.made_from != self._made_from(body, moment):
+        answer, edition, made = known
+        if edition != self._present.edition and not self._present.stale:
+            if made is None or made != self._made_from(body, moment):
                 return False
-            known.edition = self._present.edition
+            self._memory.put(about, (answer, self._present.edition, made))
         return not self._present.stale
 
     def _made_from(self, body: s.PredictRequest, moment: Moment) -> int | None:
         """None as of the past: what others did changes data_as_of, and the answer does not say when it was made."""
         if body.customer_id is None or not moment.live:
             return None
-        return made_from(self._present.customer(body.customer_id), moment.as_of)
+        return made_from(self._present.rows(body.customer_id), moment.as_of)
 
     def _watch(self, call: Call | None) -> Stopwatch:
         return Stopwatch(self._metrics, self._pace, call, self._deadline)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 PARTS: Final = ("churn", "customer_value", "next_purchase", "segment")
 
 Consent = Mapping[str, bool]  # by purpose
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """What is asked about each customer, beside who it is."""
 
     parts: tuple[str, ...] = PARTS
@@ -29,8 +27,7 @@ class Ask:
         return f"{part}_explained" if self.explain and part in ("churn", "customer_value") else part
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(NamedTuple):
     """As of when: `live` cuts on occurred_at alone, otherwise also on what was recorded by then."""
 
     as_of: int

@@ -25,7 +25,7 @@ from histories.columns import PURPOSES
 from histories.erasure import masked_rows
 from histories.history import History
 from histories.incoming import Rates
-from histories.lookup import Known
+from histories.lookup import Known, Rows
 from histories.store import Store
 from service.clock import Clock
 from service.errors import of_database
@@ -62,7 +62,7 @@ class Present:
         self._coverage = _Coverage(store)
         self._strangers = dict.fromkeys(PURPOSES, store.settings.consent)
         self._file = _File(store.settings.store)
-        self._customers: OrderedDict[str, tuple[int, Known]] = OrderedDict()
+        self._customers: OrderedDict[str, tuple[int, Rows | None]] = OrderedDict()
 
     @property
     def warm(self) -> bool:
@@ -101,22 +101,29 @@ class Present:
 
     def customer(self, customer: str) -> Known:
         """A customer's history and consent; an empty history for an unknown one."""
-        edition, known = self._customers.get(customer, (-1, None))
-        if known is not None and (edition == self.edition or self.stale):
-            return known
-        if self.stale:
-            return self._stranger(customer)
+        rows = self.rows(customer)
+        if rows is None:
+            return Known(self._nobody(customer), self._strangers)
+        return self._store.made(rows, self.zone)
+
+    def rows(self, customer: str) -> Rows | None:
+        """All that is held of a customer, None of an unknown one."""
+        edition, rows = self._customers.get(customer, (-1, None))
+        if edition == self.edition or self.stale:
+            return rows
+        return self._read(customer)
+
+    def _read(self, customer: str) -> Rows | None:
         try:
-            found = self._store.known(customer, unchanged=True)  # refresh() has looked
+            rows = self._store.rows(customer)
         except Exception as error:  # noqa: BLE001 - drivers have no error in common; _failed tells
             self._failed(error)
-            return self.customer(customer)
-        known = found or self._stranger(customer)
-        self._customers[customer] = (self.edition, known)
+            return self._customers.get(customer, (-1, None))[1]
+        self._customers[customer] = (self.edition, rows)
         self._customers.move_to_end(customer)
         if len(self._customers) > _MOST_REMEMBERED:
             self._customers.popitem(last=False)
-        return known
+        return rows
 
     def sent_along(self, lines: Sequence[HistoryLine]) -> History:
         return self._store.history_from(order_rows(lines, self.rates(), self.zone, "history", None))
@@ -150,6 +157,8 @@ class Present:
     def _look(self, version: int, now: float) -> None:
         span = self._store.span(self._clock.due())
         newest = span[1] if span else None
+        if self._version is None:
+            self._customers.clear()  # rows of another file: its codes mean nothing in this one
         if version != self._version:
             shared = self._store.zone, self._store.catalog(), self._store.erasures()
             if shared[0] != self.zone or shared[1] is not self._catalog or shared[2] != self._erasures:
@@ -174,9 +183,6 @@ class Present:
             _log.info(json.dumps({"event": "store_reached_again"}))
             self._metrics.stale(False)
         self.stale = False
-
-    def _stranger(self, customer: str) -> Known:
-        return Known(self._nobody(customer), self._strangers, hash(customer))
 
     def _nobody(self, customer: str) -> History:
         empty = nobody(self.zone)

@@ -25,7 +25,8 @@ from service.shelf import Shelf
 _LOOK_SECONDS: Final = 0.5  # between looks at the shelf: one small file
 _FIRST_WORD_SECONDS: Final = 20.0  # how long a start waits for the registry when an older release could be served
 _HOLD_SECONDS: Final = 15.0  # that a new worker takes no connections for want of a release
-_YOUNG: Final = (10_000, 20, 50)  # for the garbage collector: an answer makes a thousand objects and keeps none
+# For the garbage collector: what is young is looked at in half a millisecond, and hardly anything of it grows old.
+_YOUNG: Final = (1_000, 20, 50)
 
 _log = logging.getLogger("regulars")
 

@@ -343,7 +343,7 @@ def test_no_id_reaches_log_or_metrics(mine: Web, caplog: pytest.LogCaptureFixtur
     mine.post("/v1/predict", {"customer_id": who})
     mine.post("/v1/events", {"orders": [order(who, occurred_at=who)]})
     mine.get(f"/v1/customers/{who}")
-    mine.backend.store.known = lambda customer, **more: 1 / 0  # type: ignore[method-assign,assignment,return-value]
+    mine.backend.store.rows = lambda customer: 1 / 0  # type: ignore[method-assign,assignment,return-value]
     failed = mine.post("/v1/predict", {"customer_id": f"other {who}"}, headers={"X-Request-ID": "abc-1"})
     assert failed.status_code == 500
     assert error_of(failed)["code"] == "internal"
