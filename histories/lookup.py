@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from histories import incoming, one, privacy, reading
 from histories.columns import ORDERS, complete, table
 from histories.history import History
-from histories.quick import Quick
 from histories.shared import Sharing
+from histories.sqlite import One
 
+_WHO: Final = "SELECT key, customer_id, attributes, consent FROM customers WHERE "
+_FINDERS: Final = (
+    _WHO + "customer_id = ?",
+    _WHO + "key = (SELECT customer FROM aliases WHERE alias = ?)",
+)
 # One customer's rows as they lie in the store: who it is (key, id, attributes, consent), lines, events. A plain tuple
 # of what is no container, so that many of them can be remembered without the garbage collector's looking at any.
-Rows = tuple[tuple[Any, ...], NDArray[np.float64], NDArray[np.float64]]
+Rows = One
 
 
 class Known(NamedTuple):
@@ -37,11 +41,7 @@ class Lookup(Sharing):
 
     def rows(self, customer_id: str) -> Rows | None:
         """All that is held of one customer, by id or alias, in one state of the store; None when unknown."""
-        with self._quick() as read:
-            found = _find(read, customer_id)
-            if found is None:
-                return None
-            return found, read.numbers(one.LINES_SQL, found[0]), read.numbers(one.EVENTS_SQL, found[0])
+        return self._quick().one(_FINDERS, customer_id, (one.LINES_SQL, one.EVENTS_SQL))
 
     def made(self, rows: Rows, zone: str) -> Known:
         """What rows say, with the products as they were when the store was last asked for them; nothing is read."""
@@ -76,13 +76,5 @@ class Lookup(Sharing):
 
     def consent(self, customer_id: str) -> dict[str, bool]:
         """What a customer allows, by purpose; the setting's default where nothing was said, and for strangers."""
-        with self._quick() as read:
-            found = _find(read, customer_id)
-        return privacy.full_consent(found[3] if found else None, self.settings.consent)
-
-
-def _find(read: Quick, customer_id: str) -> tuple[Any, ...] | None:
-    """Row (key, customer_id, attributes, consent) of an id or alias."""
-    columns = "SELECT key, customer_id, attributes, consent FROM customers "
-    by_alias = "WHERE key = (SELECT customer FROM aliases WHERE alias = ?)"
-    return read.row(columns + "WHERE customer_id = ?", customer_id) or read.row(columns + by_alias, customer_id)
+        rows = self.rows(customer_id)
+        return privacy.full_consent(rows[0][3] if rows else None, self.settings.consent)

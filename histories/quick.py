@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import chain
-from types import TracebackType
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,22 +13,22 @@ from sqlalchemy.engine import Engine
 from histories import sqlite
 from histories.database import BUSY_SECONDS, ONE_STATE, READING, marked, wait_at_most
 from histories.patience import quick
+from histories.sqlite import One
 
+T = TypeVar("T")
 _META: Final = "SELECT value FROM meta WHERE name = ?"
 
 
 class Reader(Protocol):
-    """One connection, for one thread at a time. What fails raises an error of the driver's."""
-
-    def begin(self) -> None: ...
-
-    def end(self) -> None: ...
+    """One connection, for one thread at a time. What fails raises an error of the driver's, and leaves it useless."""
 
     def row(self, text: str, value: str) -> tuple[Any, ...] | None:
         """The first row of a statement with one mark, ?; None without any."""
 
-    def numbers(self, text: str, key: int) -> NDArray[np.float64]:
-        """(rows, columns) of a statement with one mark, ?, that gives nothing but numbers."""
+    def one(self, finders: tuple[str, str], value: str, tables: tuple[str, str]) -> One | None:
+        """In one state: the row that the first finder has for the value, or else the second; and what each table has
+        for the row's first column, its key: (rows, columns) of numbers alone. None where neither finder has any.
+        """
 
     def changes(self) -> object:
         """Another value than before when somebody else has written since; None where the database does not tell."""
@@ -37,47 +37,23 @@ class Reader(Protocol):
 
 
 class Quick:
-    """`with` it, all that is read is of one state.
-
-    After an error it is closed: a server that went away is asked anew, by another connection.
-    """
+    """After an error it is closed: a server that went away is asked anew, by another connection."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._version, self._changes = 0, object()
-        self.row, self.numbers = reader.row, reader.numbers
         self.closed = False
 
-    def __enter__(self) -> Quick:
-        try:
-            self._reader.begin()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
-        if error is not None:
-            self.close()
-            return
-        try:
-            self._reader.end()
-        except BaseException:
-            self.close()
-            raise
-
     def meta(self, name: str) -> str | None:
-        with self:
-            row = self.row(_META, name)
+        row = self._asked(self._reader.row, _META, name)
         return row[0] if row else None
+
+    def one(self, finders: tuple[str, str], value: str, tables: tuple[str, str]) -> One | None:
+        return self._asked(self._reader.one, finders, value, tables)
 
     def version(self) -> int:
         """Of the store. SQLite says whether anybody has written, for less than it takes to look."""
-        try:
-            changes = self._reader.changes()
-        except BaseException:
-            self.close()
-            raise
+        changes = self._asked(self._reader.changes)
         if changes is None or changes != self._changes:
             self._version, self._changes = int(self.meta("version") or 0), changes
         return self._version
@@ -85,6 +61,13 @@ class Quick:
     def close(self) -> None:
         self.closed = True
         self._reader.close()
+
+    def _asked(self, ask: Callable[..., T], *arguments: object) -> T:
+        try:
+            return ask(*arguments)
+        except BaseException:
+            self.close()
+            raise
 
 
 def connect(engine: Engine, seconds: float | None) -> Quick:
@@ -106,23 +89,29 @@ class _Driver:
             (wait_at_most if is_sqlite else quick)(self._raw, seconds)
         self._cursor = self._raw.cursor()
 
-    def begin(self) -> None:
-        self._cursor.execute(self._begin)
-
-    def end(self) -> None:
-        self._raw.rollback()
-
     def row(self, text: str, value: str) -> tuple[Any, ...] | None:
-        self._cursor.execute(marked(self._engine, text), (value,))
-        return self._cursor.fetchone()
+        found = self._first(text, value)
+        self._raw.rollback()
+        return found
 
-    def numbers(self, text: str, key: int) -> NDArray[np.float64]:
-        self._cursor.execute(marked(self._engine, text), (key,))
-        rows, width = self._cursor.fetchall(), len(self._cursor.description or ())
-        return np.fromiter(chain.from_iterable(rows), np.float64, len(rows) * width).reshape(-1, width)
+    def one(self, finders: tuple[str, str], value: str, tables: tuple[str, str]) -> One | None:
+        self._cursor.execute(self._begin)
+        found = self._first(finders[0], value) or self._first(finders[1], value)
+        rows = [self._numbers(text, found[0]) for text in tables] if found else []
+        self._raw.rollback()
+        return (found, *rows) if found else None  # type: ignore[return-value]
 
     def changes(self) -> None:
         return None
 
     def close(self) -> None:
         self._raw.invalidate()
+
+    def _first(self, text: str, value: str) -> tuple[Any, ...] | None:
+        self._cursor.execute(marked(self._engine, text), (value,))
+        return self._cursor.fetchone()
+
+    def _numbers(self, text: str, key: int) -> NDArray[np.float64]:
+        self._cursor.execute(marked(self._engine, text), (key,))
+        rows, width = self._cursor.fetchall(), len(self._cursor.description or ())
+        return np.fromiter(chain.from_iterable(rows), np.float64, len(rows) * width).reshape(-1, width)

@@ -1,8 +1,8 @@
 """SQLite's own library, called without the driver: numbers of many rows go straight into an array.
 
-The driver makes a Python object of every value, and numpy a number of that again; so one customer's rows took 115 us,
-which take 30 like this. It is the very library that the driver has loaded: a second copy in the same process would
-undo the locks of the first.
+The driver makes a Python object of every value, and numpy a number of that again, and it takes several statements to
+find one customer: here they are one compiled call. It is the very library that the driver has loaded: a second copy in
+the same process would undo the locks of the first.
 """
 
 from __future__ import annotations
@@ -18,40 +18,59 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from histories.compiled import compiled
+from histories.compiled import compiled, piece
 
 _OK, _ROW, _DONE = 0, 100, 101  # sqlite.org/rescode.html
 _TEXT, _NULL = 3, 5
 _EXISTING: Final = 0x2  # never create; and write, or a log that a crash has left could not be recovered
 _ONE_THREAD: Final = 0x8000  # at a time; the caller sees to it
-_COPY: Final = ctypes.c_void_p(-1)  # SQLITE_TRANSIENT
 _PREFIX: Final = "regulars_"  # of the library's functions, where compiled code looks for them
-_FIRST_ROOM: Final = 64  # rows
+_ROOM: Final = 64  # rows at first
+_CELLS: Final = 16  # columns of a row that is not of numbers alone
+_LETTERS: Final = 1024  # of its texts at first
 
-_step: Any = types.ExternalFunction(f"{_PREFIX}sqlite3_step", types.int32(types.intp))
-_reset: Any = types.ExternalFunction(f"{_PREFIX}sqlite3_reset", types.int32(types.intp))
-_bind: Any = types.ExternalFunction(f"{_PREFIX}sqlite3_bind_int64", types.int32(types.intp, types.int32, types.int64))
-_double: Any = types.ExternalFunction(f"{_PREFIX}sqlite3_column_double", types.float64(types.intp, types.int32))
-_COMPILED: Final = ("sqlite3_step", "sqlite3_reset", "sqlite3_bind_int64", "sqlite3_column_double")
+# A row (key, ...) and rows of numbers that belong to the key.
+One = tuple[tuple[Any, ...], NDArray[np.float64], NDArray[np.float64]]
+
+
+def _function(name: str, *kinds: Any) -> Any:
+    """One of the library's, for compiled code; the kind of its answer comes first. Pointers are whole numbers."""
+    return types.ExternalFunction(_PREFIX + name, kinds[0](*kinds[1:]))
+
+
+_i32, _i64, _f64, _at = types.int32, types.int64, types.float64, types.intp
+_step = _function("sqlite3_step", _i32, _at)
+_reset = _function("sqlite3_reset", _i32, _at)
+_bind_number = _function("sqlite3_bind_int64", _i32, _at, _i32, _i64)
+_bind_text = _function("sqlite3_bind_text", _i32, _at, _i32, _at, _i32, _at)
+_marks = _function("sqlite3_bind_parameter_count", _i32, _at)
+_width = _function("sqlite3_column_count", _i32, _at)
+_kind = _function("sqlite3_column_type", _i32, _at, _i32)
+_integer = _function("sqlite3_column_int64", _i64, _at, _i32)
+_double = _function("sqlite3_column_double", _f64, _at, _i32)
+_text = _function("sqlite3_column_text", _at, _at, _i32)
+_length = _function("sqlite3_column_bytes", _i32, _at, _i32)
+_COMPILED: Final = (_step, _reset, _bind_number, _bind_text, _marks, _width, _kind, _integer, _double, _text, _length)
+_copy: Any = types.ExternalFunction("memcpy", _at(_at, _at, _at))
 
 
 @cache
-def library() -> tuple[Any, Any] | None:
-    """The driver's SQLite, to be called without the interpreter's lock, and with it where that is not worth giving up.
+def library() -> Any:
+    """The driver's SQLite, called without the interpreter's lock.
 
     None where it does not show its functions, as when it is part of the interpreter.
     """
     try:
         import _sqlite3
 
-        free, held = ctypes.CDLL(_sqlite3.__file__), ctypes.PyDLL(_sqlite3.__file__)
-        for name in _COMPILED:
-            llvm.add_symbol(_PREFIX + name, ctypes.cast(getattr(free, name), ctypes.c_void_p).value)
-        held.sqlite3_errmsg.restype = held.sqlite3_column_text.restype = ctypes.c_void_p
-        held.sqlite3_column_int64.restype = ctypes.c_int64
+        found = ctypes.CDLL(_sqlite3.__file__)
+        for function in _COMPILED:
+            name = function.symbol
+            llvm.add_symbol(name, ctypes.cast(getattr(found, name.removeprefix(_PREFIX)), ctypes.c_void_p).value)
+        found.sqlite3_errmsg.restype = ctypes.c_void_p
     except (AttributeError, ImportError, OSError):
         return None
-    return free, held
+    return found
 
 
 class Reader:
@@ -59,80 +78,136 @@ class Reader:
 
     def __init__(self, path: str, seconds: float, pragmas: Sequence[str] = ()) -> None:
         """`seconds`: how long it waits for a lock. A file that is not there is not made."""
-        found = library()
-        assert found is not None
-        self._free, self._held = found
-        self._db, self._statements = ctypes.c_void_p(), dict[str, ctypes.c_void_p]()
-        self._check(self._free.sqlite3_open_v2(path.encode(), ctypes.byref(self._db), _EXISTING | _ONE_THREAD, None))
-        self._held.sqlite3_busy_timeout(self._db, round(seconds * 1000))
+        self._library = library()
+        assert self._library is not None
+        self._db, self._statements = ctypes.c_void_p(), dict[str, int]()
+        opened = self._library.sqlite3_open_v2(path.encode(), ctypes.byref(self._db), _EXISTING | _ONE_THREAD, None)
+        self._check(opened)
+        self._library.sqlite3_busy_timeout(self._db, round(seconds * 1000))
         for pragma in pragmas:
             self.row(pragma)
 
-    def begin(self) -> None:
-        self.row("BEGIN")
-
-    def end(self) -> None:
-        self.row("ROLLBACK")
-
-    def changes(self) -> tuple[Any, ...] | None:
-        return self.row("PRAGMA data_version")
-
-    def row(self, text: str, value: str | None = None) -> tuple[Any, ...] | None:
-        """The first row of a statement, of whole numbers and texts; `value` is for its only mark."""
-        statement = self._prepared(text)
-        try:
-            if value is not None:
-                written = value.encode()
-                self._check(self._held.sqlite3_bind_text(statement, 1, written, len(written), _COPY))
-            code = self._free.sqlite3_step(statement)
-            self._check(code)
-            return self._values(statement) if code == _ROW else None
-        finally:
-            self._held.sqlite3_reset(statement)
-
-    def numbers(self, text: str, key: int) -> NDArray[np.float64]:
-        """(rows, columns) of a statement whose only mark is for the key; null is 0."""
-        statement = self._prepared(text)
-        width = self._held.sqlite3_column_count(statement)
-        code, rows = _numbers(statement.value, key, np.empty((_FIRST_ROOM, width)))
+    def row(self, text: str, value: str = "") -> tuple[Any, ...] | None:
+        """The first row of a statement, of whole numbers and texts; `value` is for its mark, if it has one."""
+        cells, letters = _room()
+        code, width, letters = _row(self._prepared(text), _letters_of(value), cells, letters)
         self._check(code)
-        return rows
+        return _values(cells[:width], letters) if code == _ROW else None
+
+    def one(self, finders: tuple[str, str], value: str, tables: tuple[str, str]) -> One | None:
+        """All in one state of the database; null among numbers is 0."""
+        statements = tuple(map(self._prepared, ("BEGIN", *finders, *tables, "ROLLBACK")))
+        cells, letters = _room()
+        code, width, letters, first, second = _one(statements, _letters_of(value), cells, letters)
+        self._check(code)
+        return (_values(cells[:width], letters), first, second) if width else None
+
+    def changes(self) -> int:
+        code, number = _number(self._prepared("PRAGMA data_version"))
+        self._check(code)
+        return int(number)
 
     def close(self) -> None:
         for statement in self._statements.values():
-            self._free.sqlite3_finalize(statement)
-        self._free.sqlite3_close_v2(self._db)
+            self._library.sqlite3_finalize(ctypes.c_void_p(statement))
+        self._library.sqlite3_close_v2(self._db)
         self._db, self._statements = ctypes.c_void_p(), {}
 
     def __del__(self) -> None:
         self.close()
 
-    def _prepared(self, text: str) -> ctypes.c_void_p:
+    def _prepared(self, text: str) -> int:
         statement = self._statements.get(text)
         if statement is None:
-            statement, written = ctypes.c_void_p(), text.encode()
-            self._check(self._free.sqlite3_prepare_v2(self._db, written, len(written), ctypes.byref(statement), None))
-            self._statements[text] = statement
+            made, written = ctypes.c_void_p(), text.encode()
+            self._check(self._library.sqlite3_prepare_v2(self._db, written, len(written), ctypes.byref(made), None))
+            statement = self._statements[text] = int(made.value or 0)
         return statement
-
-    def _values(self, statement: ctypes.c_void_p) -> tuple[Any, ...]:
-        return tuple(self._value(statement, column) for column in range(self._held.sqlite3_column_count(statement)))
-
-    def _value(self, statement: ctypes.c_void_p, column: int) -> int | str | None:
-        kind = self._held.sqlite3_column_type(statement, column)
-        if kind == _TEXT:
-            text = self._held.sqlite3_column_text(statement, column)
-            return ctypes.string_at(text, self._held.sqlite3_column_bytes(statement, column)).decode()
-        return None if kind == _NULL else int(self._held.sqlite3_column_int64(statement, column))
 
     def _check(self, code: int) -> None:
         if code not in (_OK, _ROW, _DONE):
-            raise sqlite3.OperationalError(ctypes.string_at(self._held.sqlite3_errmsg(self._db)).decode())
+            raise sqlite3.OperationalError(ctypes.string_at(self._library.sqlite3_errmsg(self._db)).decode())
+
+
+def _letters_of(value: str) -> NDArray[np.uint8]:
+    """Ended by a zero, so that there is an address also of none."""
+    return np.frombuffer(value.encode() + b"\0", np.uint8)
+
+
+def _room() -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """For cells (kind, whole number or where the letters begin, how many) and letters of one row."""
+    return np.empty((_CELLS, 3), np.int64), np.empty(_LETTERS, np.uint8)
+
+
+def _values(cells: NDArray[np.int64], letters: NDArray[np.uint8]) -> tuple[Any, ...]:
+    written = letters.tobytes()
+    return tuple(
+        written[number : number + size].decode() if kind == _TEXT else None if kind == _NULL else number
+        for kind, number, size in cells.tolist()
+    )
 
 
 @compiled
-def _numbers(statement, key, out):  # type: ignore[no-untyped-def]
-    _bind(statement, 1, key)
+def _row(statement, value, cells, letters):  # type: ignore[no-untyped-def]
+    return _first(statement, value, cells, letters)
+
+
+@compiled
+def _number(statement):  # type: ignore[no-untyped-def]
+    code = _step(statement)
+    number = _integer(statement, 0)
+    _reset(statement)
+    return code, number
+
+
+@compiled
+def _one(statements, value, cells, letters):  # type: ignore[no-untyped-def]
+    """Where it fails, the transaction is left as it is: the connection is of no use any more."""
+    begin, by, else_by, first, second, end = statements
+    some = more = np.empty((0, 0))
+    code, width, letters = _first(begin, value, cells, letters)
+    if code == _DONE:
+        code, width, letters = _first(by, value, cells, letters)
+    if code == _DONE:
+        code, width, letters = _first(else_by, value, cells, letters)
+    if code == _ROW:
+        code, some = _numbers(first, cells[0, 1])
+        if code == _DONE:
+            code, more = _numbers(second, cells[0, 1])
+    if code == _DONE:
+        code = _step(end)
+        _reset(end)
+    return code, width, letters, some, more
+
+
+@piece
+def _first(statement, value, cells, letters):  # type: ignore[no-untyped-def]
+    """(code, columns, letters): the first row in cells and letters, which are made anew where there is no room."""
+    if _marks(statement):
+        _bind_text(statement, 1, np.intp(value.ctypes.data), len(value) - 1, 0)
+    code, width, used = _step(statement), np.int64(0), 0
+    if code == _ROW:
+        width = np.int64(min(_width(statement), len(cells)))
+        for column in range(width):
+            kind, number, size = _kind(statement, column), _integer(statement, column), 0
+            if kind == _TEXT:
+                text, number, size = _text(statement, column), used, _length(statement, column)
+                if used + size > len(letters):
+                    wider = np.empty(2 * (used + size), np.uint8)
+                    wider[:used] = letters[:used]
+                    letters = wider
+                _copy(np.intp(letters.ctypes.data) + used, text, size)
+                used += size
+            cells[column, 0], cells[column, 1], cells[column, 2] = kind, number, size
+    _reset(statement)
+    return code, width, letters
+
+
+@piece
+def _numbers(statement, key):  # type: ignore[no-untyped-def]
+    """(code, rows): (rows, columns) of a statement whose only mark is for the key."""
+    out = np.empty((_ROOM, _width(statement)))
+    _bind_number(statement, 1, key)
     rows, code = 0, _step(statement)
     while code == _ROW:
         if rows == len(out):
