@@ -39,6 +39,7 @@ class AttributeEncoder:
         out = np.empty((len(history), len(self.categories)), dtype=np.float32)
         for column, (name, codes) in enumerate(self._codes.items()):
             out[:, column] = _column(history.attributes.get(name), codes)
+        out[np.isinf(out)] = np.nan
         return out
 
     @cached_property
@@ -62,8 +63,7 @@ def _column(values: NDArray | None, codes: dict[str, float] | None) -> ArrayLike
         return np.nan
     if codes is not None:
         return [codes.get(str(value), np.nan) for value in values.tolist()]
-    single = values.astype(np.float32)
-    return np.where(np.isfinite(single), single, np.nan)
+    return values
 
 
 def _is_number(values: NDArray) -> bool:

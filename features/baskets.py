@@ -46,7 +46,24 @@ def visible_baskets(lines: Lines, as_of: int, index_of: NDArray[np.int32], *, li
     """
     known = (lines.kind, lines.occurred_at, lines.recorded_at, lines.voided_at)
     bought = (lines.local_day, lines.product, lines.quantity, lines.amount)
-    return Baskets(*_collect(lines.offsets, known, bought, as_of, live, index_of))
+    size = len(lines.product)
+    room = Baskets(
+        np.zeros(len(lines.offsets), np.int64),
+        np.empty(size, np.int32),
+        np.empty(size + 1, np.int64),
+        np.empty(size, np.int32),
+        np.empty(size, np.float32),
+        np.empty(size, np.float32),
+    )
+    baskets, placed = _collect(lines.offsets, known, bought, as_of, live, index_of, tuple(room))
+    return Baskets(
+        room.start,
+        room.day[:baskets],
+        room.item_start[: baskets + 1],
+        room.item[:placed],
+        room.units[:placed],
+        room.amount[:placed],
+    )
 
 
 @piece
@@ -58,14 +75,12 @@ def _counts(line, known, as_of, live):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _collect(offsets, known, bought, as_of, live, index_of):  # type: ignore[no-untyped-def]
+def _collect(offsets, known, bought, as_of, live, index_of, room):  # type: ignore[no-untyped-def]
+    """Fills `room`, the columns of Baskets; how many baskets there are, and products in them."""
     local_day, product, quantity, amount = bought
-    size = len(product)
-    start = np.zeros(len(offsets), np.int64)
-    day, item_start = np.empty(size, np.int32), np.empty(size + 1, np.int64)
-    item, units, money = np.empty(size, np.int32), np.empty(size, np.float32), np.empty(size, np.float32)
+    start, day, item_start, item, units, money = room
     highest = -1
-    for line in range(size):
+    for line in range(len(product)):
         if product[line] >= 0:
             highest = max(highest, index_of[product[line]])
     # Where each product was last put. Never cleared: an entry holds only if that place agrees (a sparse set).
@@ -91,7 +106,7 @@ def _collect(offsets, known, bought, as_of, live, index_of):  # type: ignore[no-
             money[at] += amount[line]
         start[customer + 1] = baskets
     item_start[baskets] = placed
-    return start, day[:baskets], item_start[: baskets + 1], item[:placed], units[:placed], money[:placed]
+    return baskets, placed
 
 
 def baskets_of(baskets: Baskets, customers: NDArray[np.int64]) -> Baskets:

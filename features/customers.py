@@ -11,7 +11,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
-from typing import Final, get_type_hints
+from typing import Final
 
 import numba as nb
 import numpy as np
@@ -38,7 +38,7 @@ from features.nobody import nobody
 from features.past import Columns, Past, gather, make_room
 from histories.clock import local_day
 from histories.compiled import compiled, lean
-from histories.history import History
+from histories.history import History, column_types
 
 BLOCKS: Final = (
     recency, frequency, money, windows, gaps, trend, season, products, discounts, returns, rhythm, channel, events,
@@ -68,14 +68,9 @@ def _fill_row(row: NDArray[np.float32], past: Past) -> None:
     events.fill(row[_START[12] :], past)
 
 
-@cache
-def _dtypes() -> tuple[np.dtype, ...]:
-    return tuple(np.dtype(hint.__args__[1].__args__[0]) for hint in get_type_hints(Columns).values())
-
-
 def _signature() -> tuple[types.Type, ...]:
     """Of _rows: arrays may be read-only, as those that Arrow owns are."""
-    arrays = [types.Array(nb.from_dtype(dtype), 1, "C", readonly=True) for dtype in _dtypes()]
+    arrays = [types.Array(nb.from_dtype(dtype), 1, "C", readonly=True) for dtype in column_types(Columns).values()]
     return (types.int64, types.int64, types.int64, types.int64, types.boolean, types.float32[:, ::1], *arrays)
 
 
@@ -150,7 +145,7 @@ def _columns(history: History) -> Columns:
 def _wrong_type(columns: Columns) -> str:
     """Which column has a type that the kernel does not take; empty if none has."""
     arrays: tuple[NDArray, ...] = columns
-    for name, values, dtype in zip(Columns._fields, arrays, _dtypes(), strict=True):
+    for values, (name, dtype) in zip(arrays, column_types(Columns).items(), strict=True):
         if values.dtype != dtype or not values.flags.c_contiguous:
             return f"{name} must be {dtype}, contiguous; it is {values.dtype}"
     return ""

@@ -72,6 +72,7 @@ def local_time(instants: NDArray[np.int64], zone: str) -> NDArray[np.int64]:
     return instants + offsets[np.searchsorted(starts, instants, side="right") - 1]
 
 
+@lru_cache(maxsize=1024)
 def local_day(instant: int, zone: str) -> int:
     """Shop-local day number (days since 1970-01-01) of one instant."""
     starts, offsets = _transition_lists(zone)

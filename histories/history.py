@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from functools import cache
+from typing import Any, Final, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,3 +88,9 @@ class History:
 
     def __len__(self) -> int:
         return len(self.customer_id)
+
+
+@cache
+def column_types(table: Any) -> dict[str, np.dtype]:
+    """By name, in order: what the arrays of Lines, Events or another class of annotated arrays hold."""
+    return {name: np.dtype(hint.__args__[1].__args__[0]) for name, hint in get_type_hints(table).items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from histories.arrays import match_voids
 from histories.clock import DAY, HOUR, transitions
 from histories.compiled import compiled
-from histories.history import EVENT_KINDS, FREE, NEVER, NO_CODE, PURCHASE, RETURN, Events, Lines
+from histories.history import EVENT_KINDS, FREE, NEVER, NO_CODE, PURCHASE, RETURN, Events, Lines, column_types
 
 _OTHER: Final = EVENT_KINDS.index("other")
 # Both tables are clustered in this order, so that nothing is sorted. Instants fit a double until the year 2255. An
@@ -29,7 +29,9 @@ def lines_of(rows: NDArray[np.float64], zone: str, products: int) -> Lines:
 
     `products` are in the catalog that goes with them: one that was added between two looks has no code until the next.
     """
-    return Lines(*_lines(rows, *transitions(zone), products))
+    made = _room(Lines, len(rows))
+    _fill_lines(rows, *transitions(zone), products, *made)
+    return Lines(*made)
 
 
 def events_of(rows: NDArray[np.float64], kinds: NDArray[np.int8]) -> Events:
@@ -37,42 +39,46 @@ def events_of(rows: NDArray[np.float64], kinds: NDArray[np.int8]) -> Events:
 
     `kinds` from the store's codes to EVENT_KINDS; one that was added since these were read is another kind.
     """
-    return Events(*_events(rows, kinds))
+    made = _room(Events, len(rows))
+    _fill_events(rows, kinds, *made)
+    return Events(*made)
+
+
+def _room(columns: Any, count: int) -> list[NDArray]:
+    """For the columns of Lines or Events of one customer. Compiled code fills them: to hand one back takes longer."""
+    first, *others = column_types(columns).values()
+    return [np.empty(2, first), *(np.empty(count, dtype) for dtype in others)]
 
 
 @compiled
-def _lines(rows, starts, offsets, products):  # type: ignore[no-untyped-def]
-    """The columns of Lines."""
-    count = len(rows)
-    occurred, recorded = np.empty(count, np.int64), np.empty(count, np.int64)
-    voided, ends = np.full(count, NEVER), np.array([0, count])
-    day, hour, kind = np.empty(count, np.int32), np.empty(count, np.int8), np.empty(count, np.int8)
-    product, channel = np.empty(count, np.int32), np.empty(count, np.int16)
-    money = np.empty((3, count))
+def _fill_lines(  # type: ignore[no-untyped-def]
+    rows, starts, shifts, products,
+    offsets, occurred, recorded, voided, day, hour, kind, product, quantities, amount, discount, channel,
+):  # fmt: skip
+    """The columns of Lines, in their order; `starts` and `shifts` are of the zone."""
+    offsets[0], offsets[1] = 0, len(rows)
+    voided[:] = NEVER
     returns = False
-    for at in range(count):
+    for at in range(len(rows)):
         occurred[at] = np.int64(rows[at, 0])
         recorded[at] = max(np.int64(rows[at, 1]), occurred[at])
-        local = occurred[at] + offsets[np.searchsorted(starts, occurred[at], side="right") - 1]
+        local = occurred[at] + shifts[np.searchsorted(starts, occurred[at], side="right") - 1]
         day[at], hour[at] = local // DAY, local % DAY // HOUR
         product[at] = np.int32(rows[at, 2]) if rows[at, 2] < products else NO_CODE
         channel[at] = np.int16(rows[at, 3])
         quantity, price = rows[at, 4], rows[at, 5]
         kind[at] = RETURN if quantity < 0 else PURCHASE if quantity > 0 and not price <= 0 else FREE
         returns |= quantity < 0
-        money[0, at], money[1, at], money[2, at] = quantity, rows[at, 6], rows[at, 7]
+        quantities[at], amount[at], discount[at] = quantity, rows[at, 6], rows[at, 7]
     if returns:
-        match_voids(ends, day, recorded, kind, product, money[1], voided)
-    return ends, occurred, recorded, voided, day, hour, kind, product, money[0], money[1], money[2], channel
+        match_voids(offsets, day, recorded, kind, product, amount, voided)
 
 
 @compiled
-def _events(rows, kinds):  # type: ignore[no-untyped-def]
-    """The columns of Events: of one instant, those of the lower kind first."""
-    count = len(rows)
-    occurred, recorded = np.empty(count, np.int64), np.empty(count, np.int64)
-    kind = np.empty(count, np.int8)
-    for row in range(count):
+def _fill_events(rows, kinds, offsets, occurred, recorded, kind):  # type: ignore[no-untyped-def]
+    """The columns of Events, in their order: of one instant, those of the lower kind first."""
+    offsets[0], offsets[1] = 0, len(rows)
+    for row in range(len(rows)):
         at, learned, code = np.int64(rows[row, 0]), np.int64(rows[row, 1]), np.int64(rows[row, 2])
         what = kinds[code] if code < len(kinds) else np.int8(_OTHER)
         learned, place = max(learned, at), row
@@ -80,4 +86,3 @@ def _events(rows, kinds):  # type: ignore[no-untyped-def]
             occurred[place], recorded[place], kind[place] = at, recorded[place - 1], kind[place - 1]
             place -= 1
         occurred[place], recorded[place], kind[place] = at, learned, what
-    return np.array([0, count]), occurred, recorded, kind

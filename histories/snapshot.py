@@ -11,23 +11,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Final, TypeVar, get_type_hints
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
 from histories.columns import PURPOSES
-from histories.history import Catalog, Events, History, Lines
+from histories.history import Catalog, Events, History, Lines, column_types
 from histories.reading import attribute_arrays
 
 Table = TypeVar("Table", Lines, Events)
 
 
-def _dtypes(table: type[Lines] | type[Events]) -> dict[str, np.dtype]:
+def _dtypes(table: Any) -> dict[str, np.dtype]:
     """The columns of Lines or Events, without the offsets, which a list has by itself."""
-    hints = get_type_hints(table)
-    return {each.name: np.dtype(hints[each.name].__args__[1].__args__[0]) for each in fields(table)[1:]}
+    return {name: dtype for name, dtype in column_types(table).items() if name != "offsets"}
 
 
 _TABLES: Final[tuple[tuple[str, Any], ...]] = (("lines", Lines), ("events", Events))
