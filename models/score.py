@@ -22,7 +22,8 @@ from models.trees import Trees, walk
 
 Floats = NDArray[np.float64]
 _BELIEF, _DOUBT = 0.75, 0.25  # the weight of the trees before a backtest, and the standard deviation of that
-_UNTRIED = 0.5  # the weight where no backtest fits into the history
+_UNTRIED = 0.5  # the same where no backtest fits into the history: trees that no later time has tried are believed less
+_FOLDS = 4  # of the customers, who then take the place of a later time
 # Small ones: what is left beside the buy-till-you-die models is nearly additive.
 _TREES: dict[str, Any] = {"num_leaves": 5, "learning_rate": 0.06, "feature_fraction": 0.3}
 _TINY = 1e-9
@@ -106,7 +107,7 @@ def _tried(frame: Frame, basis: Basis, target: Target) -> tuple[float, Floats | 
     """The weight that a backtest chooses, and the scores of its customers."""
     then = frame.earlier
     if then is None:
-        return _UNTRIED, None
+        return _crossed(frame, basis, target), None
     rows = np.flatnonzero(frame.as_of == then.as_of)
     base = then.base.take(rows)
     start = target.start(base)
@@ -114,12 +115,37 @@ def _tried(frame: Frame, basis: Basis, target: Target) -> tuple[float, Floats | 
     trees = _grown(frame, basis, target, np.flatnonzero(known), then.base)
     start += _foreseen(frame, target, known, then.base, then.as_of)
     if trees.booster is None:
-        return _UNTRIED, start
-    moved = trees.raw(basis.training_inputs(frame, rows, base)) - (1 - target.offset) * start
-    said = ~np.isnan(target.y[rows])
-    weight = _weight(target.objective, target.y[rows][said], start[said], moved[said])
+        return _crossed(frame, basis, target), start
+    moved = _moved(trees, frame, basis, target, rows, base, start)
+    weight = _weight(target.objective, target.y[rows], start, moved, _BELIEF)
     raw = start + weight * moved
     return weight, raw + _kept(target.objective, start, raw)
+
+
+def _crossed(frame: Frame, basis: Basis, target: Target) -> float:
+    """The weight that the last label window chooses for trees of all windows, each part of the customers tried with
+    trees of the others. A young shop has no more: of regular customers they are soon right, of few they learn noise.
+    """
+    known = frame.labelled & ~np.isnan(target.y)
+    last = known & (frame.as_of == frame.as_of[known].max(initial=0))
+    fold = frame.customer % _FOLDS
+    start, moved = np.zeros(len(fold)), np.zeros(len(fold))
+    for k in range(_FOLDS):
+        trees = _grown(frame, basis, target, np.flatnonzero(known & (fold != k)), frame.base)
+        if trees.booster is None:
+            return _UNTRIED
+        rows = np.flatnonzero(last & (fold == k))
+        base = frame.base.take(rows)
+        start[rows] = target.start(base)
+        moved[rows] = _moved(trees, frame, basis, target, rows, base, start[rows])
+    return _weight(target.objective, target.y[last], start[last], moved[last], _UNTRIED)
+
+
+def _moved(
+    trees: Boosted, frame: Frame, basis: Basis, target: Target, rows: NDArray[np.int64], base: Base, start: Floats
+) -> Floats:
+    """How far from start the trees alone, which begin at a share of it, would be."""
+    return trees.raw(basis.training_inputs(frame, rows, base)) - (1 - target.offset) * start
 
 
 def _grown(frame: Frame, basis: Basis, target: Target, rows: NDArray[np.int64], base: Base) -> Boosted:
@@ -168,8 +194,10 @@ def _kept(objective: str, start: Floats, raw: Floats) -> float:
     return _level(objective, inverse(start), raw)
 
 
-def _weight(objective: str, y: Floats, start: Floats, moved: Floats) -> float:
+def _weight(objective: str, y: Floats, start: Floats, moved: Floats, belief: float) -> float:
     """The most probable weight given y: the level is free, as the next season's will be another one."""
+    said = ~np.isnan(y)
+    y, start, moved = y[said], start[said], moved[said]
     if not len(y):
         return _UNTRIED
 
@@ -180,7 +208,7 @@ def _weight(objective: str, y: Floats, start: Floats, moved: Floats) -> float:
     noise = _dispersion(objective, y, start + _level(objective, y, start))
 
     def cost(weight: float) -> float:
-        return loss(weight) / noise + ((weight - _BELIEF) / _DOUBT) ** 2 / 2
+        return loss(weight) / noise + ((weight - belief) / _DOUBT) ** 2 / 2
 
     return float(minimize_scalar(cost, bounds=(0.0, 1.25), method="bounded", options={"xatol": 1e-3}).x)
 

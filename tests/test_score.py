@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 from scipy.special import expit
 
+from features.attributes import AttributeEncoder
 from histories.clock import DAY
 from models.btyd import Base
+from models.churn import Churn
 from models.customer_value import _of_buyers
+from models.frame import Frame, training_frame
 from models.plain import COLUMNS, Plain, log_spend, positions
-from models.score import _BELIEF, _kept, _level, _weight
+from models.score import _BELIEF, _UNTRIED, _kept, _level, _weight
 from models.season import believed, returning
 from models.spread import Spread, quantile
+from tests.shops import instant, toy_history
+
+DAY_ONE = datetime(2024, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("objective", ["binary", "poisson", "regression"])
@@ -28,9 +35,32 @@ def test_the_weight_is_what_the_outcome_says(objective: str, truth: float) -> No
         "poisson": lambda: rng.poisson(np.exp(raw)).astype(float),
         "regression": lambda: raw + rng.normal(0, 1, len(raw)),
     }[objective]()
-    assert _weight(objective, y, start, moved) == pytest.approx(truth, abs=0.1)
+    assert _weight(objective, y, start, moved, _BELIEF) == pytest.approx(truth, abs=0.1)
     few = slice(None, 5)
-    assert abs(_weight(objective, y[few], start[few], moved[few]) - _BELIEF) < 0.4
+    assert abs(_weight(objective, y[few], start[few], moved[few], _BELIEF) - _BELIEF) < 0.4
+
+
+def young_shop(rng: np.random.Generator, *, regular: bool) -> Frame:
+    """1,200 customers of 150 days, with a mean gap of ten days each: too young for a backtest of 60 days."""
+    rows = []
+    for customer in range(1_200):
+        day = rng.uniform(0, 120)
+        end = day + rng.exponential(80)
+        while day < min(end, 150):
+            rows.append(
+                {"customer_id": f"c{customer}", "occurred_at": f"{DAY_ONE + timedelta(days=day):%Y-%m-%dT%H:%M}Z"}
+            )
+            day += 10 + rng.normal(0, 1) if regular else rng.exponential(10)
+    history = toy_history(rows)
+    return training_frame(history, instant("2024-05-29", "UTC"), 60, AttributeEncoder.fit(history))
+
+
+def test_a_young_shop_believes_trees_as_far_as_customers_confirm_those_of_others() -> None:
+    rng = np.random.default_rng(3)
+    sure, doubtful = (young_shop(rng, regular=regular) for regular in (True, False))
+    assert sure.earlier is doubtful.earlier is None
+    weights = [Churn.fit(frame).score.weight for frame in (sure, doubtful)]
+    assert weights[0] > max(_UNTRIED, weights[1]) + 0.15
 
 
 def test_a_level_returns_after_a_year_if_levels_have_done_so() -> None:
