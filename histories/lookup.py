@@ -56,6 +56,7 @@ class Lookup(Sharing):
             catalog=shared.catalog,
             channels=shared.labels["channel"],
             zone=zone,
+            consent={purpose: np.array([allowed]) for purpose, allowed in consent.items()},
         )
         return Known(history, consent)
 
