@@ -192,15 +192,22 @@ def _first(statement, value, cells, letters):  # type: ignore[no-untyped-def]
             kind, number, size = _kind(statement, column), _integer(statement, column), 0
             if kind == _TEXT:
                 text, number, size = _text(statement, column), used, _length(statement, column)
-                if used + size > len(letters):
-                    wider = np.empty(2 * (used + size), np.uint8)
-                    wider[:used] = letters[:used]
-                    letters = wider
+                letters = _with_room(letters, used, size)
                 _copy(np.intp(letters.ctypes.data) + used, text, size)
                 used += size
             cells[column, 0], cells[column, 1], cells[column, 2] = kind, number, size
     _reset(statement)
     return code, width, letters
+
+
+@piece
+def _with_room(letters, used, more):  # type: ignore[no-untyped-def]
+    """The letters, or a longer copy of those used, with room for more."""
+    if used + more <= len(letters):
+        return letters
+    wider = np.empty(2 * (used + more), np.uint8)
+    wider[:used] = letters[:used]
+    return wider
 
 
 @piece

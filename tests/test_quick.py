@@ -17,6 +17,7 @@ from histories.history import EVENT_KINDS, NO_CODE
 from histories.lookup import Known
 from histories.settings import Settings
 from histories.store import Store
+from service.memory import made_from
 
 NOW = 1_720_000_000_000_000  # 2024-07-03
 STRANGE = ["plain", "Zoë Ångström", "顧客-7", "quote\"'", "x" * 300]
@@ -24,7 +25,7 @@ STRANGE = ["plain", "Zoë Ångström", "顧客-7", "quote\"'", "x" * 300]
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """Somebody with more rows than there is room for at first, and others with strange ids."""
+    """Somebody with more rows than there is room for at first, another with longer texts, and others with strange ids."""
     opened = Store.open(f"sqlite:///{tmp_path}/regulars.db", Settings())
     orders = [
         {"customer_id": STRANGE[n % 5 if n < 10 else 1], "occurred_at": f"2024-01-{1 + n % 28:02d}T10:00:00Z",
@@ -32,7 +33,8 @@ def store(tmp_path: Path) -> Store:
         for n in range(300)
     ]  # fmt: skip
     events = [{"customer_id": STRANGE[2], "kind": "view", "occurred_at": f"2024-02-{n + 1:02d}"} for n in range(9)]
-    customers = pa.Table.from_pylist([{"customer_id": STRANGE[3], "city": "Łódź"}, {"customer_id": "unheard of"}])
+    cities = {STRANGE[3]: "Łódź", STRANGE[4]: "Ł" * 2_000, "unheard of": None}
+    customers = pa.Table.from_pylist([{"customer_id": who, "city": city} for who, city in cities.items()])
     opened.add(table(orders, ORDERS), table(events, EVENTS), customers, now=NOW)
     return opened
 
@@ -49,9 +51,14 @@ def same(one: Known, other: Known) -> None:
     }
 
 
+def made(store: Store, customer: str) -> int:
+    """A digest of all that is held."""
+    return made_from(store.rows(customer), NOW)
+
+
 @pytest.mark.skipif(sqlite.library() is None, reason="this interpreter hides SQLite's functions")
 def test_the_library_and_the_driver_read_the_same(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    direct = [store.known(customer) for customer in STRANGE]
+    direct, held = [store.known(customer) for customer in STRANGE], [made(store, customer) for customer in STRANGE]
     monkeypatch.setattr(sqlite, "library", lambda: None)
     driver = Store.open(str(store.engine.url), Settings())
     for mine, customer in zip(direct, STRANGE, strict=True):
@@ -59,6 +66,7 @@ def test_the_library_and_the_driver_read_the_same(store: Store, monkeypatch: pyt
         assert mine is not None
         assert theirs is not None
         same(mine, theirs)
+    assert [made(driver, customer) for customer in STRANGE] == held
     assert len(direct[1].history.lines.amount) > 200
     assert driver.known("nobody") is None
     assert driver.version() == 1
