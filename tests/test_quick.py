@@ -25,7 +25,7 @@ STRANGE = ["plain", "Zoë Ångström", "顧客-7", "quote\"'", "x" * 300]
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """Somebody with more rows than there is room for at first, another with longer texts, and others with strange ids."""
+    """One with more rows than there is room for at first, one with longer texts, and others with strange ids."""
     opened = Store.open(f"sqlite:///{tmp_path}/regulars.db", Settings())
     orders = [
         {"customer_id": STRANGE[n % 5 if n < 10 else 1], "occurred_at": f"2024-01-{1 + n % 28:02d}T10:00:00Z",
