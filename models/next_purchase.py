@@ -96,7 +96,6 @@ class NextPurchase:
         repeat: Repeat = "mixed",
         upsell: bool = False,
         threads: int = 1,
-        X: NDArray[np.float32] | None = None,
     ) -> list[list[Recommendation]]:
         """For each customer the k products most likely in the next basket, best first; fewer where the shop has fewer.
 
