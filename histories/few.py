@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, Final
 
 import numpy as np
@@ -52,8 +53,7 @@ def _joined(tables: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
 def _room(columns: Any, tables: Sequence[NDArray[np.float64]]) -> list[NDArray]:
     """Offsets, and room for the columns of Lines or Events. Compiled code fills it: to hand one back takes longer."""
     first, *others = column_types(columns).values()
-    offsets = np.zeros(len(tables) + 1, first)
-    np.cumsum([len(table) for table in tables], out=offsets[1:])
+    offsets = np.array([0, *accumulate(map(len, tables))], first)
     return [offsets, *(np.empty(offsets[-1], dtype) for dtype in others)]
 
 

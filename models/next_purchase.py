@@ -227,9 +227,9 @@ class _Call:
         score: float,
         why: int,
         source: int,
-        orders: float,
-        gap: float,
-        since: float,
+        orders: int,
+        gap: int,
+        since: int,
     ) -> str:
         if self.upsell:
             return dearer_reason(self.shelf.code_of[self.shelf.cheaper_in(self.wish.cart, product)], self.shelf.catalog)

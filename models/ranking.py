@@ -44,14 +44,14 @@ class Ranked(NamedTuple):
     score: NDArray[np.float64]  # probability that the next basket holds it
     why: NDArray[np.int8]
     source: NDArray[np.int32]  # of LINKED: the product it goes with
-    orders: NDArray[np.float32]  # of BOUGHT: the customer's orders with it,
-    gap: NDArray[np.float32]  # days between them (nan after one),
-    since: NDArray[np.float32]  # days since the last
+    orders: NDArray[np.int32]  # of BOUGHT: the customer's orders with it,
+    gap: NDArray[np.int32]  # days between them, rounded (0 after one),
+    since: NDArray[np.int32]  # days since the last
 
 
 def room_for(customers: int, k: int) -> Ranked:
     """Uninitialised."""
-    kinds = (np.int32, np.float64, np.int8, np.int32, np.float32, np.float32, np.float32)
+    kinds = (np.int32, np.float64, np.int8, np.int32, np.int32, np.int32, np.int32)
     return Ranked(*(np.empty((customers, k), kind) for kind in kinds))
 
 
@@ -95,9 +95,9 @@ def _rank_known(customer, baskets, begin, end, as_of_day, evidence, shelf, judge
 def _explain(customer, place, row, board, noted, out):  # type: ignore[no-untyped-def]
     if row[_ORDERS] > 0:
         out.why[customer, place] = BOUGHT
-        out.orders[customer, place] = row[_ORDERS]
-        out.gap[customer, place] = row[_GAP]
-        out.since[customer, place] = row[_SINCE]
+        out.orders[customer, place] = np.int32(row[_ORDERS])
+        out.gap[customer, place] = np.int32(np.rint(row[_GAP])) if row[_ORDERS] > 1 else 0
+        out.since[customer, place] = np.int32(np.rint(row[_SINCE]))
     elif board.score[noted, CLEAREST] >= CLEAR_LINK:
         out.why[customer, place] = LINKED
         out.source[customer, place] = board.source[noted]

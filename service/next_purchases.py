@@ -12,7 +12,7 @@ import numpy as np
 from histories.clock import local_day
 from histories.history import Catalog, History
 from service.ask import Ask, Moment
-from service.customers import Customers, spread
+from service.customers import Customers, both, spread
 from service.fallbacks import Part
 from service.release import Release
 
@@ -30,9 +30,9 @@ def next_purchases(
 
     `churn`: that part of the same answers, where it has been made: the dates lie on the curve that ends there.
     """
-    times, own = _times(customers, release, moment, churn), customers.known & customers.advised
+    times, own = _times(customers, release, moment, churn), both(customers.known, customers.advised)
     goes_with = any(product in customers.history.catalog.code_of for product in ask.basket)
-    popular = _popular(customers.history.catalog, release, ask) if not own.all() else []
+    popular = _popular(customers.history.catalog, release, ask) if not all(own) else []
 
     def other(place: int) -> Part:
         if not customers.predicted[place]:
@@ -41,8 +41,8 @@ def next_purchases(
             return _part("model", None, times[place], popular)
         return _part("fallback", "popularity", times[place], popular)
 
-    chosen = _own_products(customers.only(own), release, moment, ask) if own.any() else []
-    whose = [time for time, is_own in zip(times, own.tolist(), strict=True) if is_own]
+    chosen = _own_products(customers.only(own), release, moment, ask) if any(own) else []
+    whose = [time for time, is_own in zip(times, own, strict=True) if is_own]
     made = (_part("model", None, time, products) for time, products in zip(whose, chosen, strict=True))
     return spread(own, made, other)
 
@@ -51,7 +51,7 @@ def too_late(customers: Customers, release: Release, ask: Ask, fallback: str) ->
     """What sells, where there is no time, or no history, for more."""
     products = _popular(customers.history.catalog, release, ask)
     labels = {True: ("fallback", fallback), False: ("withheld", "popularity")}
-    return [_part(*labels[allows], _NO_TIME, products) for allows in customers.predicted.tolist()]
+    return [_part(*labels[allows], _NO_TIME, products) for allows in customers.predicted]
 
 
 def _part(source: str, fallback: str | None, time: Time, products: Products) -> Part:
@@ -77,7 +77,7 @@ def _times(customers: Customers, release: Release, moment: Moment, churn: list[P
     days, weeks = release.next_purchase.when(release.columns("next_purchase", customers.X), moment.as_of, lapse)
     today = local_day(moment.as_of, customers.history.zone)
     made = ((_date_after(today, wait), shares) for wait, shares in zip(days.tolist(), weeks.tolist(), strict=True))
-    return [next(made) if is_known else _NO_TIME for is_known in customers.known.tolist()]
+    return [next(made) if is_known else _NO_TIME for is_known in customers.known]
 
 
 def _own_products(history: History, release: Release, moment: Moment, ask: Ask) -> list[Products]:

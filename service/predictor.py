@@ -75,7 +75,7 @@ def _late(part: str, customers: Customers, release: Release, moment: Moment, ask
     if part == "next_purchase":
         return too_late(customers, release, ask, fallback)
     prior = fallbacks.prior(part, release, moment.as_of) | {"fallback": fallback}
-    return [dict(prior) if allows else fallbacks.withheld(part, release) for allows in customers.predicted.tolist()]
+    return [dict(prior) if allows else fallbacks.withheld(part, release) for allows in customers.predicted]
 
 
 def _scores(part: str, customers: Customers, release: Release, moment: Moment, explain: bool) -> list[Part]:
