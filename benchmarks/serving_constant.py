@@ -12,7 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from service.answers import Answers, Asked
+from service.answers import Answers
+from service.asked import Asked
 from service.examples import ANSWERS
 from service.service import Regulars
 

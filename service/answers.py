@@ -10,13 +10,14 @@ from typing import Any, Final
 
 from pydantic_core import to_json
 
-from histories.clock import local_day, parse_as_of, to_datetime, to_text
+from histories.clock import parse_as_of, to_datetime, to_text
 from histories.history import History
 from service import schemas as s
 from service.ask import PARTS, Ask, Moment
+from service.asked import Asked
 from service.clock import Clock
 from service.errors import bad_input
-from service.memory import About, Memory, Remembered, made_from
+from service.memory import Memory
 from service.metrics import Metrics
 from service.pace import Pace, Stopwatch
 from service.predictor import Parts, answers, unread
@@ -24,38 +25,9 @@ from service.present import Present
 from service.queue import TOGETHER, Queue
 from service.release import Release
 from service.releases import Releases
-from service.wire import Call
 
 _LATEST_YEAR: Final = 2100
 Envelope = dict[str, Any]
-
-
-@dataclass(slots=True)
-class Asked:
-    """One request about one customer, and then what is answered."""
-
-    body: s.PredictRequest
-    parts: tuple[str, ...] = PARTS
-    call: Call | None = None
-    answer: bytes | Exception | None = None
-
-    @property
-    def ask(self) -> Ask:
-        body = self.body
-        return Ask(
-            self.parts, body.k, body.explain, body.basket, body.exclude, body.in_stock_only, body.repeat, body.upsell
-        )
-
-    @property
-    def about(self) -> About:
-        return (self.body.customer_id, self.body.as_of, *self.ask)
-
-    def told(self) -> bytes:
-        """The answer as JSON; raises what went wrong."""
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        assert self.answer is not None
-        return self.answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +49,7 @@ class Answers:
         self._metrics = metrics
         self._deadline = deadline
         self._pace = Pace()
-        self._memory = Memory()
+        self._memory = Memory(present, clock)
 
     def together(self, waiting: Sequence[Asked]) -> None:
         """Answers each: from memory, or in one pass with those who ask alike."""
@@ -90,12 +62,12 @@ class Answers:
             try:
                 _check_whom(asked.body)
                 moment = self._moment(asked.body.as_of, now)
-                asked.answer = self._remembered(asked, release, moment)
+                asked.answer = self._memory.get(asked, release, moment)
             except Exception as error:  # noqa: BLE001 - it is this request's own; routing makes HTTP of it
                 asked.answer = error
             if asked.answer is None:
-                alone = id(asked) if asked.body.customer_id is None else None
-                passes.setdefault((moment, asked.ask, alone), []).append(asked)
+                by_id = asked.body.customer_id is not None  # a history sent along shares its pass with nobody
+                passes.setdefault((moment, asked.ask, None if by_id else id(asked)), []).append(asked)
         for (moment, ask, _), some in passes.items():
             self._answer(some, _Pass(release, moment, ask))
 
@@ -143,40 +115,7 @@ class Answers:
         for asked in some:
             if not alike.ask.explain:
                 self._releases.took(alike.release, seconds)
-            self._remember(asked, alike.moment)
-
-    # -- memory ---------------------------------------------------------------------------------------------------
-
-    def _remembered(self, asked: Asked, release: Release, moment: Moment) -> bytes | None:
-        known = self._memory.get(asked.about, self._circumstances(release))
-        return known[0] if known is not None and self._holds(known, asked, moment) else None
-
-    def _remember(self, asked: Asked, moment: Moment) -> None:
-        if asked.body.customer_id is not None and not self._present.stale and isinstance(asked.answer, bytes):
-            made = self._made_from(asked.body.customer_id, moment)
-            self._memory.put(asked.about, (asked.answer, self._present.edition, made))
-
-    def _circumstances(self, release: Release) -> tuple[object, ...]:
-        """What must be the same for any answer to hold: under a clock that stands still, to the instant."""
-        now = self._clock.instant(self._present.newest())
-        day = local_day(now, self._present.zone) if self._clock.setting == "now" else now
-        return self._present.shared_edition, release.id, day
-
-    def _holds(self, known: Remembered, asked: Asked, moment: Moment) -> bool:
-        """Whether nothing has been written since, or nothing about this customer."""
-        answer, edition, made = known
-        if edition != self._present.edition and not self._present.stale:
-            assert asked.body.customer_id is not None
-            if made is None or made != self._made_from(asked.body.customer_id, moment):
-                return False
-            self._memory.put(asked.about, (answer, self._present.edition, made))
-        return not self._present.stale
-
-    def _made_from(self, customer: str, moment: Moment) -> int | None:
-        """None as of the past: what others did changes data_as_of, and the answer does not say when it was made."""
-        return made_from(self._present.rows(customer), moment.as_of) if moment.live else None
-
-    # -- answers made anew ----------------------------------------------------------------------------------------
+            self._memory.put(asked, alike.moment)
 
     def _watch(self, some: Sequence[Asked]) -> Stopwatch:
         calls = [asked.call for asked in some if asked.call is not None]

@@ -12,7 +12,8 @@ from histories.clock import to_text
 from histories.settings import Settings
 from histories.store import Store
 from service import schemas as s
-from service.answers import Answers, Asked
+from service.answers import Answers
+from service.asked import Asked
 from service.clock import Clock, wall
 from service.errors import Problem, bad_input
 from service.incoming import to_tables

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from service import schemas as s
-from service.answers import Answers, Asked
+from service.answers import Answers
+from service.asked import Asked
 from service.errors import Problem
 from tests.conftest import Trained
 from tests.web import Web, own_copy, shelf_of, web_of
