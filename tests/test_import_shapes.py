@@ -247,7 +247,7 @@ def test_the_report_says_what_was_taken_for_what(open_store: Callable[..., Store
     assert "not read: Price (USD), Note\n" in report
 
 
-def test_what_is_read_of_the_other_tables_is_not_called_unread(open_store: Callable[..., Store], tmp_path: Path) -> None:
+def test_what_is_read_of_other_tables_is_not_called_unread(open_store: Callable[..., Store], tmp_path: Path) -> None:
     files = {
         "orders": SHOPIFY.replace("Lineitem sku", "LINEITEM SKU"),
         "events": "customer_id,kind,occurred_at,Note\nc1,view,2024-01-05,x\n",
