@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import httpx
 import pyarrow.compute as pc
@@ -106,9 +106,12 @@ def _free(port: int) -> int:
 
 @contextmanager
 def _warming_up(folder: Path) -> Iterator[None]:
-    """`regulars warm-up` beside the other commands, on a core that they leave idle; they do not depend on it."""
+    """`regulars warm-up` beside the other commands, on a core that they leave idle; they do not depend on it.
+
+    In our session: the kernel weighs priorities within one only.
+    """
     with (folder / "warm-up.log").open("wb") as log:
-        process = _started(folder, log, "warm-up")
+        process = subprocess.Popen(_command("warm-up"), cwd=folder, env=_environment(), stdout=log, stderr=log)
     try:
         yield
     finally:
@@ -121,18 +124,14 @@ def _service(folder: Path, port: int) -> Iterator[tuple[subprocess.Popen[bytes],
     arguments = ("serve", "--port", str(port))
     _say(f"$ regulars {shlex.join(arguments)}    (log: {folder}/service.log)")
     with (folder / "service.log").open("wb") as log:
-        process = _started(folder, log, *arguments)
+        process = subprocess.Popen(
+            _command(*arguments), cwd=folder, env=_environment(), stdout=log, stderr=log, start_new_session=True
+        )
     try:
         _wait_until_ready(process, f"http://127.0.0.1:{port}", folder / "service.log")
         yield process, f"http://127.0.0.1:{port}"
     finally:
         _stop(process)
-
-
-def _started(folder: Path, log: IO[bytes], *arguments: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        _command(*arguments), cwd=folder, env=_environment(), stdout=log, stderr=log, start_new_session=True
-    )
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,13 +70,13 @@ def test_the_demo_shares_compiled_code_and_no_settings(monkeypatch: pytest.Monke
 @pytest.mark.parametrize("code", ["raise SystemExit(1)", "import time\nwhile True:\n    time.sleep(1)"])
 def test_the_demo_waits_for_no_warm_up(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither for one that fails nor for one that goes on and on, of which nothing stays."""
-    seen, popen = [], subprocess.Popen
+    seen, popen = list[subprocess.Popen[bytes]](), subprocess.Popen
 
-    def start(*arguments: object, **options: object) -> subprocess.Popen[bytes]:
-        seen.append(popen([sys.executable, "-c", code], start_new_session=True))
+    def start(_: object, **options: Any) -> subprocess.Popen[bytes]:
+        seen.append(popen([sys.executable, "-c", code], **options))
         return seen[0]
 
-    monkeypatch.setattr(demo, "_started", start)
+    monkeypatch.setattr(subprocess, "Popen", start)
     with demo._warming_up(tmp_path):
         pass
     assert seen[0].poll() is not None
