@@ -23,7 +23,7 @@ import typer
 FOLDER = Path("data/demo")
 SEED = 7
 _SETTINGS = 'currency = "EUR"\nexclude_customers = ["sim-staff-*", "sim-test-*"]\n'
-_OWN = (".demo", "regulars.toml", "shop", "data", "mlruns", "service.log")
+_OWN = (".demo", "regulars.toml", "shop", "data", "mlruns", "warm-up.log", "service.log")
 _READY_SECONDS = 90
 _LAPSING = 0.7  # chance of being lost of somebody who is on the way out, but not long gone
 _ASKED = 500  # the customers with most orders, among whom the examples are looked for
@@ -39,18 +39,19 @@ def run_demo(*, once: bool, customers: int, port: int, folder: Path = FOLDER) ->
     started = time.monotonic()
     _fresh(folder)
     _say(f"A shop of {customers:,} simulated customers, in {folder}/ (the store of your own shop is not touched).")
-    _regulars(folder, "simulate", "--customers", str(customers), "--seed", str(SEED), "--out", "shop")
-    files = [f"--{name}=shop/{name}.parquet" for name in ("orders", "events", "customers", "products")]
-    _regulars(folder, "import", *files)
-    _regulars(folder, "train")
-    _regulars(folder, "promote")
-    with _service(folder, _free(port)) as (process, url):
-        _show_answers(url, folder / "shop")
-        _say(f"Done in {time.monotonic() - started:.0f} s.")
-        if not once:
-            _say(f"Still serving at {url}/v1 (its document: {url}/v1/openapi.json). Ctrl-C stops it.")
-            _say(f"The training run: .venv/bin/mlflow ui --backend-store-uri sqlite:///{folder}/mlruns/mlflow.db")
-            process.wait()
+    with _warming_up(folder):
+        _regulars(folder, "simulate", "--customers", str(customers), "--seed", str(SEED), "--out", "shop")
+        files = [f"--{name}=shop/{name}.parquet" for name in ("orders", "events", "customers", "products")]
+        _regulars(folder, "import", *files)
+        _regulars(folder, "train")
+        _regulars(folder, "promote")
+        with _service(folder, _free(port)) as (process, url):
+            _show_answers(url, folder / "shop")
+            _say(f"Done in {time.monotonic() - started:.0f} s.")
+            if not once:
+                _say(f"Still serving at {url}/v1 (its document: {url}/v1/openapi.json). Ctrl-C stops it.")
+                _say(f"The training run: .venv/bin/mlflow ui --backend-store-uri sqlite:///{folder}/mlruns/mlflow.db")
+                process.wait()
 
 
 def _fresh(folder: Path) -> None:
@@ -74,7 +75,7 @@ def _environment() -> dict[str, str]:
     return {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("REGULARS_") and name != "MLFLOW_TRACKING_URI"
+        if name == "REGULARS_CACHE" or (not name.startswith("REGULARS_") and name != "MLFLOW_TRACKING_URI")
     } | {"PYTHONUNBUFFERED": "1"}
 
 
@@ -101,6 +102,20 @@ def _free(port: int) -> int:
             probe.bind(("127.0.0.1", 0))
             _say(f"Port {port} is taken; using {probe.getsockname()[1]}.")
         return int(probe.getsockname()[1])
+
+
+@contextmanager
+def _warming_up(folder: Path) -> Iterator[None]:
+    """`regulars warm-up` beside the other commands, on a core that they leave idle; they do not depend on it.
+
+    In our session: the kernel weighs priorities within one only.
+    """
+    with (folder / "warm-up.log").open("wb") as log:
+        process = subprocess.Popen(_command("warm-up"), cwd=folder, env=_environment(), stdout=log, stderr=log)
+    try:
+        yield
+    finally:
+        _stop(process)
 
 
 @contextmanager

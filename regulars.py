@@ -19,6 +19,8 @@ if TYPE_CHECKING:  # rooms are imported inside the commands: `regulars --help` m
     from histories.settings import Settings
     from histories.store import Store
 
+_MADE_UP = 200  # customers that a warm-up makes up: enough for every model to have something to learn
+_LOW_PRIORITY = 10  # of the warm-up, as of nice
 DONE, UNEXPECTED, BAD_INPUT, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
 
 app = typer.Typer(
@@ -111,6 +113,30 @@ def simulate(
     with showing() as tell:
         shop = run(customers, seed, out, ends=last, progress=lambda done: tell("customers", done, customers))
     _say(f"simulated {shop.customers:,} customers, {shop.lines:,} order lines and {shop.events:,} events in {out}")
+
+
+@app.command()
+def warm_up() -> None:
+    """Compile ahead what the other commands need, on a made-up shop, while others go first."""
+    import os
+    import signal
+    from tempfile import TemporaryDirectory
+
+    from histories.importer import import_files
+    from service.trial import rehearse as answer
+    from simulator.shop import simulate as make_up
+    from training.rehearsal import rehearse as learn
+
+    os.nice(_LOW_PRIORITY)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # who is told to stop leaves no files behind
+    with TemporaryDirectory(prefix="regulars-") as scratch:
+        folder, settings = Path(scratch), _settings(f"sqlite:///{scratch}/shop.db")
+        shop, store = make_up(_MADE_UP, 1, folder), _open(settings)
+        tables = {name: str(shop.file(name)) for name in ("orders", "events", "customers", "products")}
+        import_files(store, settings, **tables)
+        learn(store, settings, folder / "release")
+        answer(store, folder / "release")
+    _say("what training and serving need is compiled")
 
 
 @app.command(name="import")

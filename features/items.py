@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from features.baskets import Baskets
 from features.feature import Feature
+from features.numbers import copy
 from histories.compiled import compiled, piece
 
 HALF_LIVES = (30.0, 90.0)  # days
@@ -189,7 +190,7 @@ def fill_own(row, tally, orders, as_of_day, gap_orders, gap_days):  # type: igno
     row[8] = tally[LAST] - tally[PREVIOUS] if count > 1 else np.nan
     row[9] = since * count / max(span + gap_orders, np.float32(0.5))
     row[10] = days * count / max(span_days + gap_days, np.float32(0.5))
-    row[11:16] = tally[DECAY_50 : DAYS_90 + 1]
+    copy(tally[DECAY_50 : DAYS_90 + 1], row[11:16])
     row[16] = tally[UNITS] / count
     row[17] = tally[WEIGHT]
 

@@ -72,3 +72,10 @@ def slope(values: NDArray, centre: float) -> float:
         product += (i - middle) * (values[i] - centre)
         square += (i - middle) ** 2
     return product / square / centre
+
+
+@lean
+def copy(values, into):  # type: ignore[no-untyped-def]
+    """A loop of one's own: numba takes two seconds to compile the assignment of a slice."""
+    for at in range(len(values)):
+        into[at] = values[at]

@@ -21,11 +21,13 @@ from numba.core import caching
 
 _IMPORT = re.compile(r"^from +([\w.]+) +import +(\([^)]*\)|.*)|^import +([\w.]+)", re.MULTILINE)
 
-# For functions that compiled functions call: they become part of their callers and need no cache of their own.
-piece = nb.njit(nogil=True, error_model="numpy")
+# For functions that compiled functions call: they become part of their callers and need no cache of their own. Without
+# a door for Python, which is a fourth of the time that they take to compile; if Python calls them, the process crashes.
+_UNCALLED: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+piece: Any = nb.njit(nogil=True, error_model="numpy", **_UNCALLED)
 # The same without reference counts, which cost more than the arithmetic of short loops: it cannot make arrays,
 # only use those that it is given.
-lean: Any = nb.njit(nogil=True, error_model="numpy", forceinline=True, **{"_nrt": False})  # type: ignore[call-overload]
+lean: Any = nb.njit(nogil=True, error_model="numpy", forceinline=True, **_UNCALLED, **{"_nrt": False})  # type: ignore[call-overload]
 
 
 def compiled(

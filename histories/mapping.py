@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -58,7 +58,7 @@ def check_file(
 ) -> Checked:
     """Reads and checks one of orders, events, customers, products. Raises BadInput when nothing of it can be used."""
     source = open_source(bench, folder, place, table)
-    chosen = _fitting(source, maps, table)
+    chosen = _fitting(source, _of_table(maps, table), table)
     try:
         columns = _mapped(bench, source, chosen, table, now)
         skipped = skipped_lines(bench, table)
@@ -70,7 +70,8 @@ def check_file(
         raise BadInput(f"{source.label}: {error}") from None
     except duckdb.Error as error:
         raise BadInput(f"{source.label}: {_reason(error)}") from None
-    read = chosen.needs if chosen.reshape else [column.label for column in columns.values()]
+    needed = [_find(source, name) for name in chosen.needs]
+    read = needed if chosen.reshape else [column.label for column in columns.values()]
     unread = [name for name in source.types if name not in read]
     checked = Checked(table, source.label, columns, checks, chosen, skipped, unread)
     _need_some(bench, checked)
@@ -101,12 +102,16 @@ def _need_some(bench: DuckDBPyConnection, checked: Checked) -> None:
     )
 
 
+def _of_table(maps: Sequence[ColumnMap], table: str) -> Sequence[ColumnMap]:
+    """Only orders are reshaped; the other tables come by their columns' names whatever the preset."""
+    return maps if table == "orders" else [replace(each, reshape=None, needs=()) for each in maps]
+
+
 def _fitting(source: Source, maps: Sequence[ColumnMap], table: str) -> ColumnMap:
     """The first map whose columns the file has; else the error of the one that lacks least."""
     lacking = []
     for candidate in maps:
-        needs = candidate.needs if table == "orders" else ()
-        names = (*needs, *candidate.columns.get(table, {}).values())
+        names = (*candidate.needs, *candidate.columns.get(table, {}).values())
         missing = [name for name in names if _find(source, name) is None]
         if not missing:
             return candidate
@@ -120,7 +125,7 @@ def _fitting(source: Source, maps: Sequence[ColumnMap], table: str) -> ColumnMap
 
 def _mapped(bench: DuckDBPyConnection, source: Source, chosen: ColumnMap, table: str, now: str) -> dict[str, Column]:
     """Creates {table}_mapped with `line` and canonical names; returns its columns."""
-    if chosen.reshape and table == "orders":
+    if chosen.reshape:
         return _reshaped(bench, source, chosen, table, now)
     columns = _resolved(source, chosen, table)
     kind = "VIEW" if "read_parquet" in source.relation else "TABLE"

@@ -29,8 +29,9 @@ from features.items import (
     own_items,
     usual_price,
 )
+from features.numbers import copy
 from histories.compiled import piece
-from models.board import AFTER, FOLLOW, GOES, NEAR, TOGETHER, least_of_heaviest, row_of, start_board
+from models.board import AFTER, FOLLOW, GOES, NEAR, TOGETHER, best_first, least_of_heaviest, row_of, start_board
 from models.follow_links import Follow, add_follow, follow_links
 from models.item_links import Links, add_cart, add_links, next_links, together_links
 from models.neighbours import Pool, add_neighbours, basket_weights, build_pool, nearest
@@ -135,11 +136,11 @@ def candidate_rows(baskets, begin, end, as_of_day, evidence, shelf, wish, board)
     for at in range(len(rows)):
         row, product, mine = X[at], board.item[rows[at]], np.float32(0.0)
         if product < len(evidence.table):
-            row[_ITEM:_CUSTOMER] = evidence.table[product]
+            copy(evidence.table[product], row[_ITEM:_CUSTOMER])
         if rows[at] < len(own):
             mine = tallies[rows[at], WEIGHT]
             _fill_own(row, tallies[rows[at]], end - begin, as_of_day, product < len(evidence.table))
-        row[_CUSTOMER:_AFFINITY] = shared
+        copy(shared, row[_CUSTOMER:_AFFINITY])
         fill_affinity(row[_AFFINITY:], shelf.category[product], tastes, bought, row[_ITEM + ITEM_LOG_PRICE], usual)
         _fill_collaborative(row[_COLLABORATIVE:], mine, board.score[rows[at]], row[_ITEM])
     _fill_ranks(X[:, _COLLABORATIVE], X[:, _COLLABORATIVE + 3])
@@ -182,7 +183,7 @@ def _fill_collaborative(row, mine, noted, share):  # type: ignore[no-untyped-def
 
 @piece
 def _fill_ranks(scores, ranks):  # type: ignore[no-untyped-def]
-    order = np.argsort(-scores, kind="mergesort")
+    order = best_first(scores, len(scores))
     for at in range(len(order)):
         ranks[order[at]] = at + 1
 

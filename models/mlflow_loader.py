@@ -58,7 +58,7 @@ class Rows:
         missing = [name for name in ("as_of", *self.model.features) if name not in frame]
         if missing:
             raise ValueError(f"the column {missing[0]} is missing ({len(missing)} in all)")
-        X = frame.loc[:, list(self.model.features)].to_numpy(np.float32)
+        X = np.array(frame.loc[:, list(self.model.features)], np.float32, order="C")
         return pd.DataFrame(self._answer(self.model, X, _instants(frame["as_of"])), index=frame.index)
 
 

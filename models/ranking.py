@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from features.baskets import Baskets
 from histories.compiled import compiled, piece
-from models.board import CLEAREST, GOES, Board, start_board
+from models.board import CLEAREST, GOES, Board, best_first, start_board
 from models.candidates import NAMES, ONLY, Evidence, Shelf, Wish, candidate_rows, take_popular
 from models.follow_links import Follow
 from models.item_links import Links, add_cart
@@ -62,18 +62,14 @@ def rank_customers(baskets, first, last, as_of_day, evidence, shelf, judge, wish
     known = Evidence(table, Pool(*pool), Links(*together), Links(*after), Follow(*follow), popular)
     trees, slope, intercept = judge
     by = Judge(ShallowTrees(*trees), slope, intercept)
-    _rank(Baskets(*baskets), first, last, as_of_day, known, Shelf(*shelf), by, Wish(*wish), Board(*board), Ranked(*out))
-
-
-@piece
-def _rank(baskets, first, last, as_of_day, evidence, shelf, judge, wish, board, out):  # type: ignore[no-untyped-def]
+    bought, goods, asked, room, ranked = Baskets(*baskets), Shelf(*shelf), Wish(*wish), Board(*board), Ranked(*out)
     for customer in range(first, last):
-        begin, end = baskets.start[customer], baskets.start[customer + 1]
-        out.product[customer], out.why[customer], out.source[customer] = -1, POPULAR, -1
+        begin, end = bought.start[customer], bought.start[customer + 1]
+        ranked.product[customer], ranked.why[customer], ranked.source[customer] = -1, POPULAR, -1
         if begin < end:
-            _rank_known(customer, baskets, begin, end, as_of_day, evidence, shelf, judge, wish, board, out)
-        elif wish.repeat != ONLY:
-            _rank_unknown(customer, evidence, shelf, wish, board, out)
+            _rank_known(customer, bought, begin, end, as_of_day, known, goods, by, asked, room, ranked)
+        elif asked.repeat != ONLY:
+            _rank_unknown(customer, known, goods, asked, room, ranked)
 
 
 @piece
@@ -83,7 +79,7 @@ def _rank_known(customer, baskets, begin, end, as_of_day, evidence, shelf, judge
     score = probabilities(X, judge, len(X) if len(wish.cart) else max(2 * wish.k, FEWEST_SIFTED))
     for at in range(len(score) if len(wish.cart) else 0):
         score[at] = 1 - (1 - score[at]) * (1 - board.score[rows[at], GOES])
-    best = np.argsort(-score, kind="mergesort")[: wish.k]
+    best = best_first(score, wish.k)
     for place in range(len(best)):
         at = best[place]
         out.product[customer, place] = products[at]
@@ -122,7 +118,7 @@ def _rank_unknown(customer, evidence, shelf, wish, board, out):  # type: ignore[
     for at in range(len(rows)):
         share = _or_zero(evidence.table[board.item[rows[at]], 1])
         score[at] = 1 - (1 - min(share, 1.0)) * (1 - board.score[rows[at], GOES])
-    best = np.argsort(-score, kind="mergesort")[: wish.k]
+    best = best_first(score, wish.k)
     for place in range(len(best)):
         at = rows[best[place]]
         out.product[customer, place] = board.item[at]
@@ -151,11 +147,12 @@ def _sift(trees, X, score, wanted):  # type: ignore[no-untyped-def]
     """Raw scores; a cascade (Wang et al. 2011): few trees for all rows, all trees for the best, -inf for the rest."""
     both = two_sided(X)
     descend(trees, both, score, 0, min(SIEVE_TREES, len(trees.root)))
-    best = np.argsort(-score, kind="mergesort")[:wanted]
+    best = best_first(score, wanted)
     sifted = score[best]
     descend(trees, both[best], sifted, min(SIEVE_TREES, len(trees.root)), len(trees.root))
     score[:] = -np.inf
-    score[best] = sifted
+    for at in range(len(best)):
+        score[best[at]] = sifted[at]
 
 
 @piece

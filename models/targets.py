@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.baskets import Baskets
+from features.numbers import copy
 from histories.compiled import compiled
 from models.board import new_board
 from models.candidates import FEWEST, MIXED, MOST, NAMES, WIDTH, Evidence, Shelf, Wish, candidate_rows
@@ -90,7 +91,8 @@ def _candidates(scene, customers, targets, wish, board):  # type: ignore[no-unty
             for line in range(first, scene.full.item_start[targets[number] + 1]):
                 hit[at] |= scene.full.item[line] == product
             at += 1
-        X[at - len(rows) : at] = rows
+        for row in range(len(rows)):
+            copy(rows[row], X[at - len(rows) + row])
         counts[number] = len(rows)
     return X[:at].copy(), hit[:at].copy(), counts
 

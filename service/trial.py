@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -44,6 +46,13 @@ def trial(store: Store, budget: float = math.inf) -> Callable[[Release], None]:
             raise Refused(f"an answer takes {seconds * 1e3:.0f} ms, more than the {budget * 1e3:.0f} ms allowed")
 
     return attempt
+
+
+def rehearse(store: Store, folder: Path) -> None:
+    """Try the four models saved in a folder on a store that nobody else uses: it compiles what answers need."""
+    (folder / "release.json").write_text(json.dumps({"release": "rehearsal", "versions": {}, "grades": {}}))
+    store.be_quick(read_seconds=1.0, write_seconds=1.0)
+    trial(store)(Release.load(folder))
 
 
 def try_on(release: Release, history: History) -> None:

@@ -29,6 +29,7 @@ COMMANDS = {
     "outcomes": {"--scores", "--plots", "--store"},
     "retain": {"--days", "--store"},
     "erase": {"--store"},
+    "warm-up": set(),
     "keys add": {"--store"},
     "keys list": {"--store"},
     "keys revoke": {"--store"},

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,6 +57,49 @@ def test_an_earlier_demo_is_cleared_away(tmp_path: Path) -> None:
     (tmp_path / "demo" / "data" / "regulars.db").touch()
     demo._fresh(tmp_path / "demo")
     assert not (tmp_path / "demo" / "data").exists()
+
+
+def test_the_demo_shares_compiled_code_and_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("REGULARS_CACHE", "REGULARS_STORE", "MLFLOW_TRACKING_URI"):
+        monkeypatch.setenv(name, "mine")
+    kept = demo._environment()
+    assert kept["REGULARS_CACHE"] == "mine"
+    assert not {"REGULARS_STORE", "MLFLOW_TRACKING_URI"} & set(kept)
+
+
+@pytest.mark.parametrize("code", ["raise SystemExit(1)", "import time\nwhile True:\n    time.sleep(1)"])
+def test_the_demo_waits_for_no_warm_up(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither for one that fails nor for one that goes on and on, of which nothing stays."""
+    seen, popen = list[subprocess.Popen[bytes]](), subprocess.Popen
+
+    def start(_: object, **options: Any) -> subprocess.Popen[bytes]:
+        seen.append(popen([sys.executable, "-c", code], **options))
+        return seen[0]
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    with demo._warming_up(tmp_path):
+        pass
+    assert seen[0].poll() is not None
+
+
+@pytest.mark.prove
+def test_a_warm_up_leaves_nothing_to_compile(tmp_path: Path) -> None:
+    """And nothing else: no file where it was started, none among the temporary ones."""
+    for name in ("cache", "here", "temporary"):
+        (tmp_path / name).mkdir()
+    environment = os.environ | {"REGULARS_CACHE": str(tmp_path / "cache"), "TMPDIR": str(tmp_path / "temporary")}
+    regulars = str(Path(sys.executable).with_name("regulars"))
+
+    def compiled_by(*arguments: str) -> set[str]:
+        done = subprocess.run(
+            [regulars, *arguments], cwd=tmp_path / "here", env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return {path.name for path in (tmp_path / "cache").rglob("*.nbc")}
+
+    ahead = compiled_by("warm-up")
+    assert not [*(tmp_path / "here").iterdir(), *(tmp_path / "temporary").iterdir()]
+    assert compiled_by("demo", "--once", "--customers", "400", "--port", "3987") == ahead
 
 
 @pytest.mark.prove

@@ -247,6 +247,23 @@ def test_the_report_says_what_was_taken_for_what(open_store: Callable[..., Store
     assert "not read: Price (USD), Note\n" in report
 
 
+def test_what_is_read_of_other_tables_is_not_called_unread(open_store: Callable[..., Store], tmp_path: Path) -> None:
+    files = {
+        "orders": SHOPIFY.replace("Lineitem sku", "LINEITEM SKU"),
+        "events": "customer_id,kind,occurred_at,Note\nc1,view,2024-01-05,x\n",
+        "customers": "customer_id,region\nc1,north\n",
+        "products": "product_id,price,Note\np1,2,x\n",
+    }
+    for table, content in files.items():
+        (tmp_path / f"{table}.csv").write_text(content)
+    store = open_store()
+    places = {table: str(tmp_path / f"{table}.csv") for table in files}
+    unread = import_files(store, store.settings, **places).unread  # type: ignore[arg-type]
+    known = {"events": ["Note"], "customers": [], "products": ["Note"]}
+    assert {table: list(names) for table, names in unread.items() if table != "orders"} == known
+    assert "LINEITEM SKU" not in unread["orders"]
+
+
 def test_exports_that_reshape_are_known_without_a_preset(open_store: Callable[..., Store], tmp_path: Path) -> None:
     path = tmp_path / "orders.csv"
     path.write_text(SHOPIFY)

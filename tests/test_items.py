@@ -11,7 +11,10 @@ from features.baskets import Baskets, visible_baskets
 from features.items import COUNT, DECAY_50, FIRST, LAST, PREVIOUS, UNITS, item_table, own_items
 from histories.clock import end_of_day
 from histories.history import History
+from tests.pieces import from_python
 from tests.shops import toy_history
+
+own_items = from_python(own_items)
 
 DAY = (date(2024, 3, 1) - date(1970, 1, 1)).days
 AS_OF = end_of_day(date(2024, 3, 1), "UTC")

@@ -12,8 +12,11 @@ from histories.tables import OUTPUTS
 from models.neighbours import nearest, without
 from models.next_purchase import NextPurchase
 from tests.conftest import Trained
+from tests.pieces import from_python
 from tests.test_next_purchase import AS_OF, made_up
 from tests.web import own_copy, shelf_of, web_of
+
+nearest = from_python(nearest)
 
 
 def test_a_masked_customer_is_nobodys_neighbour_and_the_others_stay() -> None:

@@ -13,6 +13,9 @@ from benchmarks.made_up_baskets import made_up_baskets
 from benchmarks.next_basket import run
 from benchmarks.peers_baskets import _decayed, tifu_knn, up_cf
 from models.neighbours import GROUP_DECAY, GROUPS, basket_weights
+from tests.pieces import from_python
+
+basket_weights = from_python(basket_weights)
 
 
 def written(folder: Path, **more: float) -> Path:

@@ -19,7 +19,10 @@ from models.plain import COLUMNS, Plain, log_spend, positions
 from models.score import _BELIEF, _UNTRIED, _kept, _level, _weight
 from models.season import believed, returning
 from models.spread import Spread, quantile
+from tests.pieces import from_python
 from tests.shops import instant, toy_history
+
+log_spend, quantile = map(from_python, (log_spend, quantile))
 
 DAY_ONE = datetime(2024, 1, 1, tzinfo=UTC)
 

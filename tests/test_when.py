@@ -18,7 +18,10 @@ from models.frame import Frame, rows, training_frame
 from models.hazard import at_risk, edges_of
 from models.own_time import OwnTime
 from models.when import NOT_COMING, When, _date, _share_out, _spent
+from tests.pieces import from_python
 from tests.shops import toy_history
+
+_date, _share_out, _spent = map(from_python, (_date, _share_out, _spent))
 
 LAST = date(2024, 6, 30)
 AS_OF = end_of_day(LAST, "UTC")
