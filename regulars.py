@@ -123,6 +123,7 @@ def warm_up() -> None:
     from tempfile import TemporaryDirectory
 
     from histories.importer import import_files
+    from histories.settings import Settings
     from service.trial import rehearse as answer
     from simulator.shop import simulate as make_up
     from training.rehearsal import rehearse as learn
@@ -130,7 +131,8 @@ def warm_up() -> None:
     os.nice(_LOW_PRIORITY)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # who is told to stop leaves no files behind
     with TemporaryDirectory(prefix="regulars-") as scratch:
-        folder, settings = Path(scratch), _settings(f"sqlite:///{scratch}/shop.db")
+        # What the user's own shop has set (its currency, whom it leaves out) is not for this one.
+        folder, settings = Path(scratch), Settings.model_construct(store=f"sqlite:///{scratch}/shop.db")
         shop, store = make_up(_MADE_UP, 1, folder), _open(settings)
         tables = {name: str(shop.file(name)) for name in ("orders", "events", "customers", "products")}
         import_files(store, settings, **tables)
