@@ -134,7 +134,7 @@ def warm_up() -> None:
         # What the user's own shop has set (its currency, whom it leaves out) is not for this one.
         folder, settings = Path(scratch), Settings.model_construct(store=f"sqlite:///{scratch}/shop.db")
         shop, store = make_up(_MADE_UP, 1, folder), _open(settings)
-        tables = {name: str(shop.file(name)) for name in ("orders", "events", "customers", "products")}
+        tables: Any = {name: str(shop.file(name)) for name in ("orders", "events", "customers", "products")}
         import_files(store, settings, **tables)
         learn(store, settings, folder / "release")
         answer(store, folder / "release")
