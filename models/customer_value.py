@@ -150,7 +150,7 @@ class CustomerValue:
     def load(cls, folder: Path) -> CustomerValue:
         basis, meta = Basis.load(folder)
         scores = {
-            name: Score(Boosted.load(folder / f"{name}.txt"), *numbers) for name, numbers in meta["scores"].items()
+            name: Score.of(Boosted.load(folder / f"{name}.txt"), numbers) for name, numbers in meta["scores"].items()
         }
         spread = Spread(np.array(meta["spread"]["edges"]), np.array(meta["spread"]["quantiles"]))
         plain = Plain.of(meta["plain"])
