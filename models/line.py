@@ -17,6 +17,7 @@ from models.plain import COLUMNS, away_from, measures, positions
 
 Floats = NDArray[np.float64]
 _RIDGE = 5.0  # customers' worth of belief that a column, in its standard deviations, means nothing
+_MANY = 1_500  # customers at which it has half its weight: by then trees have learned what it says, and curves besides
 _LEVELS = 1e-3  # the same of the levels of the cut-offs: as good as none
 _FIT_ON = 20_000  # rows: so few numbers need no more
 _STEPS, _ENOUGH = 25, 1e-6  # of Newton's method, and the gain per row at which it ends
@@ -42,7 +43,8 @@ class Line:
     ) -> Line:
         """By penalised likelihood of y (binary or poisson) on feature rows; every cut-off has a level of its own.
 
-        A customer's rows see much the same: all of them together count as one.
+        A customer's rows see much the same: all of them together count as one. It weighs less the more customers
+        there are, as the plain regression of spend does.
         """
         if not set(COLUMNS) <= set(names) or not y.any() or (y > 0).all():
             return cls()
@@ -52,8 +54,9 @@ class Line:
         added, centres = measures(X[:, at])
         columns = np.column_stack([away_from(X[:, at], added, centres), start - start.mean()])
         units = np.maximum(columns.std(axis=0), 1e-9)
+        customers = len(np.unique(where.customer))
         doubt = _RIDGE * _dispersion(objective, y, start) * len(y) / len(np.unique(customer))
-        found = _slopes(objective, columns / units, y, start, cuts, doubt) / units
+        found = _slopes(objective, columns / units, y, start, cuts, doubt) / units / (1 + (customers / _MANY) ** 2)
         return cls(float(found[-1]), at, *(tuple(each.tolist()) for each in (found[:-1], centres, added)))
 
     @classmethod
