@@ -110,8 +110,8 @@ class CustomerValue:
         inputs, base = self.basis.look(X, as_of)
         usual = self.basis.usual(X, as_of)
         score = self.scores["orders"]
-        ground, effects = _log_orders(usual), score.contributions(inputs)
-        level = _log_orders(base) - ground + score.level
+        ground, effects = score.slope * _log_orders(usual), score.contributions(inputs)
+        level = score.slope * _log_orders(base) - ground + score.level
         if self.has_money:
             lost, basket = self.scores["churn"], self.scores["basket"]
             alone, slope = _coming(lost.slope * lapses.start(usual), lost.raw(inputs, lapses.start(base)))
