@@ -62,7 +62,8 @@ class Line:
     @classmethod
     def of(cls, stored: dict[str, Any]) -> Line:
         """As saved."""
-        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()})
+        read: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()}
+        return cls(**read)
 
     def times(self, share: float) -> Line:
         return Line(share * self.slope, self.at, tuple(share * s for s in self.slopes), self.centres, self.added)

@@ -91,8 +91,8 @@ class Score:
     @classmethod
     def of(cls, trees: Boosted, stored: Sequence[Any]) -> Score:
         """From numbers as saved; earlier releases had no line."""
-        weight, slope, level, *line = stored
-        return cls(trees, weight, slope, level, *(Line.of(each) for each in line))
+        weight, slope, level, *more = stored
+        return cls(trees, weight, slope, level, Line.of(more[0]) if more else _NO_LINE)
 
     def contributions(self, inputs: NDArray[np.float32]) -> Floats:
         """(rows, inputs + 1): exact shares of what line and trees add to start, the last column their expectation."""
