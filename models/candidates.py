@@ -35,7 +35,7 @@ from models.follow_links import Follow, add_follow, follow_links
 from models.item_links import Links, add_cart, add_links, next_links, together_links
 from models.neighbours import Pool, add_neighbours, basket_weights, build_pool, nearest
 
-OWN_LIMIT = 30  # own products, by TIFU-KNN's score
+OWN_LIMIT = 30  # own products, by TIFU-KNN's score; and up to twice as many of a long history, see _moved
 NEAR_LIMIT = 15  # other products, by neighbours' baskets
 FOLLOW_LIMIT = 15  # more, by the linear forecast
 CART_LIMIT = 30  # more, by links from the cart
@@ -198,6 +198,7 @@ def _fill_ranks(scores, ranks):  # type: ignore[no-untyped-def]
 def _choose(board, own, tallies, part, evidence, shelf, wish):  # type: ignore[no-untyped-def]
     """Rows on the board of the candidates: own products first, then the best by each kind of evidence."""
     more = wish.k if wish.repeat == NONE else 0
+    moved = _moved(part, own) if wish.repeat != NONE else 0
     most = max(OWN_LIMIT, wish.k) + max(NEAR_LIMIT, more) + FOLLOW_LIMIT + CART_LIMIT + max(FEWEST, wish.k)
     rows = np.empty(most, np.int64)
     found, touched = 0, board.state[0]
@@ -207,15 +208,21 @@ def _choose(board, own, tallies, part, evidence, shelf, wish):  # type: ignore[n
         score = np.empty(own, np.float32)
         for at in range(own):
             score[at] = part * tallies[at, WEIGHT] + (1 - part) * board.score[at, NEAR]
-        found = _take_best(score, board.taken, max(OWN_LIMIT, wish.k), rows, found)
+        found = _take_best(score, board.taken, max(OWN_LIMIT + 2 * moved, wish.k), rows, found)
     board.taken[:own] = True
     if wish.repeat == ONLY:
         return rows[:found]
-    found = _take_best(board.score[:touched, NEAR], board.taken, max(NEAR_LIMIT, more), rows, found)
+    found = _take_best(board.score[:touched, NEAR], board.taken, max(NEAR_LIMIT - moved, more), rows, found)
     if len(wish.cart):
         found = _take_best(board.score[:touched, GOES], board.taken, CART_LIMIT, rows, found)
-    found = _take_best(board.score[:touched, FOLLOW], board.taken, FOLLOW_LIMIT, rows, found)
+    found = _take_best(board.score[:touched, FOLLOW], board.taken, FOLLOW_LIMIT - moved, rows, found)
     return rows[: take_popular(board, evidence.popular, shelf, max(FEWEST, wish.k), rows, found)]
+
+
+@piece
+def _moved(part, own):  # type: ignore[no-untyped-def]
+    """Rows that neighbours and forecast each leave to own products: who has a long history buys little that is new."""
+    return min(int(part * np.float32(FOLLOW_LIMIT - 1) + np.float32(0.5)), max(own - OWN_LIMIT, 0) // 2)
 
 
 @piece

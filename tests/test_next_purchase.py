@@ -13,7 +13,7 @@ from features.baskets import baskets_of, visible_baskets
 from histories.clock import end_of_day
 from histories.history import History
 from histories.selection import of_customers
-from models.candidates import own_part
+from models.candidates import FOLLOW_LIMIT, OWN_LIMIT, _moved, own_part
 from models.follow_links import PENALTY, follow_links
 from models.neighbours import without
 from models.next_purchase import NextPurchase, _targets
@@ -148,6 +148,10 @@ def test_targets_follow_the_cut_and_what_is_known_of_them_does_not(history: Hist
 def test_a_long_history_is_its_own_best_evidence() -> None:
     assert own_part(6) == pytest.approx(6 / 66)
     assert own_part(180) == pytest.approx(0.75)
+    assert _moved(own_part(180), OWN_LIMIT) == 0  # nothing is wanted
+    assert _moved(own_part(6), 300) == 1
+    assert _moved(own_part(180), 300) == 11
+    assert _moved(own_part(10**6), 10**6) == FOLLOW_LIMIT - 1  # a new product or two are always asked about
 
 
 def test_older_windows_are_asked_only_for_want_of_targets(monkeypatch: pytest.MonkeyPatch) -> None:
