@@ -23,8 +23,8 @@ def order_baskets(
     """{customer: [[item, ...], ...]} oldest first, of items that at least so many customers bought."""
     customer, basket, time, item = columns
     lines = lines.assign(item=_joined(lines, item.split("+"))).dropna(subset=[customer, "item"])
-    if "quantity" in lines:
-        lines = lines[lines["quantity"] > 0]
+    for quantity in {"quantity", "Quantity"} & set(lines.columns):
+        lines = lines[lines[quantity] > 0]
     lines = lines[lines.groupby("item")[customer].transform("nunique") >= buyers]
     found: dict[str, list[list[str]]] = {}
     ordered = lines.sort_values([customer, time, basket], kind="stable")
