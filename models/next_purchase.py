@@ -26,7 +26,7 @@ from models.neighbours import without
 from models.ranker import Ranker, Rows
 from models.ranking import BOUGHT, LINKED, NEAR, PLAIN, Ranked, rank_customers, room_for
 from models.reasons import POPULAR_NOW, SIMILAR, bought_reason, dearer_reason, link_reason
-from models.targets import TARGETS, Scene, Window, collect, first_baskets, join, windows
+from models.targets import ENOUGH, TARGETS, WINDOWS, Scene, Window, collect, first_baskets, join, windows
 
 if TYPE_CHECKING:
     from models.frame import Frame
@@ -255,8 +255,11 @@ def _training_rows(history: History, as_of: int, shelf: Numbering, items: int, s
 
 
 def _targets(full: Baskets, today: int, seed: int) -> Iterator[tuple[Window, NDArray, NDArray]]:
+    """Newest windows first: WINDOWS of them, and where customers are few more, as far back as ENOUGH targets take."""
     left = TARGETS
-    for window in windows(full, today):
+    for back, window in enumerate(windows(full, today)):
+        if back >= WINDOWS and TARGETS - left >= ENOUGH:
+            break
         customers, targets = first_baskets(full, window)
         if len(customers) > left:
             picks = np.sort(np.random.default_rng(seed).permutation(len(customers))[:left])
