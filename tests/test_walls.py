@@ -83,8 +83,45 @@ def _clock_reads(tree: ast.AST) -> Iterator[int]:
             yield node.lineno
 
 
+def calls_of_pieces(root: Path) -> list[str]:
+    """One line for every call of a compiled piece by a function that is not compiled: it would crash the process."""
+    trees = {path.relative_to(root).with_suffix(""): ast.parse(path.read_text()) for _, path in files(root)}
+    functions = {path: [n for n in tree.body if isinstance(n, ast.FunctionDef)] for path, tree in trees.items()}
+    pieces = {path: {f.name for f in some if _decorators(f) & {"piece", "lean"}} for path, some in functions.items()}
+    found = []
+    for path, tree in trees.items():
+        known = pieces[path] | {
+            alias.asname or alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+            if alias.name in pieces.get(Path(*(node.module or "").split(".")), ())
+        }
+        plain = [n for n in tree.body if not _decorators(n) & {"piece", "lean", "compiled"}]
+        calls = [call for node in plain for call in ast.walk(node) if isinstance(call, ast.Call)]
+        found += [f"{path} calls {c.func.id}" for c in calls if isinstance(c.func, ast.Name) and c.func.id in known]
+    return found
+
+
+def _decorators(node: ast.stmt) -> set[str]:
+    made = getattr(node, "decorator_list", [])
+    return {_name(each.func if isinstance(each, ast.Call) else each) for each in made}
+
+
 def test_the_walls_stand() -> None:
     assert breaches(ROOT) == []
+
+
+def test_python_calls_no_piece_of_compiled_code() -> None:
+    assert calls_of_pieces(ROOT) == []
+
+
+def test_a_call_of_a_piece_is_seen(tmp_path: Path) -> None:
+    for room in ("features", "models"):
+        (tmp_path / room).mkdir()
+    (tmp_path / "features/a.py").write_text("@piece\ndef part(): ...\n\n\n@compiled\ndef whole():\n    part()\n")
+    (tmp_path / "models/b.py").write_text("from features.a import part, whole\n\ndef f():\n    whole(part())\n")
+    assert calls_of_pieces(tmp_path) == ["models/b calls part"]
 
 
 @pytest.mark.parametrize(
