@@ -34,8 +34,10 @@ def order_baskets(
 
 
 def _joined(lines: pd.DataFrame, columns: list[str]) -> pd.Series:
-    parts = [lines[column].astype("string") for column in columns]
-    return parts[0].str.cat(parts[1:], sep="|") if len(parts) > 1 else parts[0]
+    joined = lines[columns[0]].astype("string")
+    for column in columns[1:]:
+        joined = joined + "|" + lines[column].astype("string")
+    return joined
 
 
 def main() -> None:
