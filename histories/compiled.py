@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from functools import cache, cached_property, wraps
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numba as nb
@@ -46,10 +47,14 @@ def compiled(
 
 
 def _only(dispatcher: Any, signature: Callable[[], Any]) -> Callable[..., Any]:
+    first = Lock()  # several threads may come at once
+
     @cache
     def machine_code() -> Callable[..., Any]:
-        dispatcher.compile(signature())
-        dispatcher.disable_compile()
+        with first:
+            if not dispatcher.signatures:
+                dispatcher.compile(signature())
+                dispatcher.disable_compile()
         return dispatcher
 
     @wraps(dispatcher.py_func)
