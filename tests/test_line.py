@@ -13,6 +13,9 @@ from models.boosting import Boosted
 from models.line import Line, Where, line_of
 from models.plain import COLUMNS
 from models.score import Score, _belief, _Learned
+from tests.pieces import from_python
+
+line_of = from_python(line_of)
 
 Table = tuple[np.ndarray, np.ndarray, np.ndarray, Where]
 

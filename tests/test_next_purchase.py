@@ -18,7 +18,10 @@ from models.follow_links import PENALTY, follow_links
 from models.neighbours import without
 from models.next_purchase import NextPurchase, _targets
 from models.targets import MOST_WINDOWS, WINDOWS, first_baskets, windows
+from tests.pieces import from_python
 from tests.shops import toy_history
+
+_moved, own_part = map(from_python, (_moved, own_part))
 
 AS_OF = end_of_day(date(2024, 7, 1), "UTC")
 PRODUCTS = [f"p{number:02}" for number in range(24)]
