@@ -200,7 +200,7 @@ def promote(
 def retrain(sources: Sources, store: str | None) -> None:
     """Import what is new, train, gate and promote in one run that can be repeated."""
     from histories.locks import held
-    from training.promote import retrain as run
+    from training.retrain import retrain as run
 
     settings = _settings(store)
     opened = _open(settings)
