@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -118,11 +119,11 @@ def simulate(
 @app.command()
 def warm_up() -> None:
     """Compile ahead what the other commands need, on a made-up shop, while others go first."""
-    import os
     import signal
     from tempfile import TemporaryDirectory
 
     from histories.importer import import_files
+    from histories.settings import Settings
     from service.trial import rehearse as answer
     from simulator.shop import simulate as make_up
     from training.rehearsal import rehearse as learn
@@ -130,9 +131,10 @@ def warm_up() -> None:
     os.nice(_LOW_PRIORITY)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # who is told to stop leaves no files behind
     with TemporaryDirectory(prefix="regulars-") as scratch:
-        folder, settings = Path(scratch), _settings(f"sqlite:///{scratch}/shop.db")
+        # What the user's own shop has set (its currency, whom it leaves out) is not for this one.
+        folder, settings = Path(scratch), Settings.model_construct(store=f"sqlite:///{scratch}/shop.db")
         shop, store = make_up(_MADE_UP, 1, folder), _open(settings)
-        tables = {name: str(shop.file(name)) for name in ("orders", "events", "customers", "products")}
+        tables: Any = {name: str(shop.file(name)) for name in ("orders", "events", "customers", "products")}
         import_files(store, settings, **tables)
         learn(store, settings, folder / "release")
         answer(store, folder / "release")
@@ -485,6 +487,8 @@ def _line(text: str) -> str:
 
 
 def main() -> None:
+    # Where other work has the cores, threads that spin while they wait for each other are a hundred times as slow.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.exit(run(sys.argv[1:]))
 
 

@@ -21,7 +21,7 @@ SHUFFLE_SEED = 20_261
 Basket = list[int]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Split:
     """Items are numbered at random: in the files their numbers tell the order of first appearance, targets included."""
 

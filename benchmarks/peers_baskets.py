@@ -1,13 +1,15 @@
 """Peers of the next-basket benchmark, written from their papers, with the settings known to be best for Ta-Feng.
 
-On other data the settings are those of a grid that do best on a validation basket, the newest of some users'
-histories. Each takes a Split and returns the best items per scored user, (users, DEPTH), -1 where there are none left.
+On other data the settings are those of a grid, and then of those beside its best, that do best on a validation basket,
+the newest of some users' histories. Each takes a Split and returns the best items per scored user, (users, DEPTH), -1
+where there are none left.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import product
 
 import numpy as np
@@ -22,11 +24,14 @@ _CHUNK = 500  # users whose dense scores are held at a time
 # TIFU-KNN (Hu et al., SIGIR 2020): neighbours, within-group decay, group decay, groups, own part.
 # UP-CF@r (Faggioli et al., UMAP 2020): recent baskets, neighbours, asymmetry, locality.
 Settings = tuple[float, ...]
+Method = Callable[[Split, Settings], NDArray[np.int64]]
+Beside = Callable[[Settings], list[Settings]]
 TA_FENG_M2, TA_FENG_REALITY_CHECK = (9_629, 10_829), (13_858, 11_997)  # users, items
 TIFU_KNOWN = {TA_FENG_M2: (300, 1.0, 0.9, 11, 0.1), TA_FENG_REALITY_CHECK: (300, 0.9, 0.7, 7, 0.1)}
 UP_CF_KNOWN = dict.fromkeys((TA_FENG_M2, TA_FENG_REALITY_CHECK), (100, 300, 0.75, 5.0))
 _DECAYS = ((1.0, 0.9, 11), (0.9, 0.7, 7), (0.9, 0.7, 3))
-TIFU_GRID = [(n, *decays, own) for n, decays, own in product((100, 300, 900), _DECAYS, (0.1, 0.5, 0.9))]
+_MORE_DECAYS = (*_DECAYS, (0.9, 0.6, 3), (0.9, 0.9, 11), (0.9, 0.9, 20), (0.95, 0.95, 20))
+TIFU_GRID = [(n, *decays, own) for decays, n, own in product(_DECAYS, (100, 300, 900), (0.1, 0.5, 0.9))]
 UP_CF_GRID = list(product((5, 25, 100), (300, 900), (0.25, 0.75), (1.0, 5.0)))
 VALIDATION_USERS = 500
 
@@ -41,19 +46,19 @@ def gp_top_freq(split: Split) -> NDArray[np.int64]:
 
 def tifu_knn(split: Split) -> NDArray[np.int64]:
     """Decayed baskets of the user, mixed with the mean of the nearest users' (Euclidean distance)."""
-    return _tifu_knn(split, TIFU_KNOWN.get(_shape(split)) or _best(split, TIFU_GRID, _tifu_knn))
+    return _tifu_knn(split, TIFU_KNOWN.get(_shape(split)) or _best(split, TIFU_GRID, _tifu_knn, _beside_tifu))
 
 
 def up_cf(split: Split) -> NDArray[np.int64]:
     """UP-CF@r: users near by asymmetric cosine, and how often each buys an item in recent baskets."""
-    return _up_cf(split, UP_CF_KNOWN.get(_shape(split)) or _best(split, UP_CF_GRID, _up_cf))
+    return _up_cf(split, UP_CF_KNOWN.get(_shape(split)) or _best(split, UP_CF_GRID, _up_cf, _beside_up_cf))
 
 
 def _shape(split: Split) -> tuple[int, int]:
     return len(split.histories), split.items
 
 
-def _best(split: Split, grid: Sequence[Settings], method: Callable[[Split, Settings], NDArray[np.int64]]) -> Settings:
+def _best(split: Split, grid: Sequence[Settings], method: Method, beside: Beside) -> Settings:
     """The settings with the highest recall@10 on the validation baskets."""
     held = _validation(split)
 
@@ -61,7 +66,24 @@ def _best(split: Split, grid: Sequence[Settings], method: Callable[[Split, Setti
         top = method(held, settings)[:, :10]
         return float(np.mean([np.isin(t, row).mean() for t, row in zip(held.targets, top, strict=True)]))
 
-    return max(grid, key=recall) if held.scored else grid[0]
+    if not held.scored:
+        return grid[0]
+    best = max(grid, key=recall)
+    return max((best, *beside(best)), key=recall)
+
+
+def _beside_tifu(best: Settings) -> list[Settings]:
+    """Fewer and more neighbours with every own part, and every decay: long histories want what short ones do not."""
+    n, within, between, groups, own = best
+    parts = product((n // 3, n, 2 * n), (own - 0.2, own, min(own + 0.2, 1.0)))
+    decays = [(n, *each, own) for each in _MORE_DECAYS]
+    return decays + [(near, within, between, groups, round(part, 1)) for near, part in parts if part > 0]
+
+
+def _beside_up_cf(best: Settings) -> list[Settings]:
+    recent, n, asymmetry, locality = best
+    around = product((recent // 2 + 1, recent, 2 * recent), (n // 3, n), (locality, 2 * locality))
+    return [(newest, near, asymmetry, power) for newest, near, power in around]
 
 
 def _validation(split: Split) -> Split:
@@ -76,7 +98,7 @@ def _validation(split: Split) -> Split:
 
 def _tifu_knn(split: Split, settings: Settings) -> NDArray[np.int64]:
     neighbours, within, between, groups, own = settings
-    vectors = _matrix(split, [_decayed(orders, within, between, int(groups)) for orders in split.histories])
+    vectors = _vectors(split, within, between, int(groups))
     norm = np.asarray(vectors.multiply(vectors).sum(axis=1)).ravel()
 
     def scores(users: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -87,10 +109,14 @@ def _tifu_knn(split: Split, settings: Settings) -> NDArray[np.int64]:
     return _top(split, scores)
 
 
+@lru_cache(maxsize=1)
+def _vectors(split: Split, within: float, between: float, groups: int) -> sparse.csr_array:
+    return _matrix(split, [_decayed(orders, within, between, groups) for orders in split.histories])
+
+
 def _up_cf(split: Split, settings: Settings) -> NDArray[np.int64]:
     recent, neighbours, asymmetry, locality = settings
-    popular = _matrix(split, [_popularity(orders, int(recent)) for orders in split.histories])
-    binary = (_matrix(split, [_counts(orders) for orders in split.histories]) > 0).astype(np.float64)
+    popular, binary = _popular(split, int(recent)), _binary(split)
     size = np.maximum(np.asarray(binary.sum(axis=1)).ravel(), 1.0)
 
     def scores(users: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -104,6 +130,16 @@ def _up_cf(split: Split, settings: Settings) -> NDArray[np.int64]:
         return weight @ popular
 
     return _top(split, scores)
+
+
+@lru_cache(maxsize=1)
+def _popular(split: Split, recent: int) -> sparse.csr_array:
+    return _matrix(split, [_popularity(orders, recent) for orders in split.histories])
+
+
+@lru_cache(maxsize=1)
+def _binary(split: Split) -> sparse.csr_array:
+    return (_matrix(split, [_counts(orders) for orders in split.histories]) > 0).astype(np.float64)
 
 
 def _counts(orders: list[Basket]) -> dict[int, float]:

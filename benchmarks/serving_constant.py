@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from service.answers import Answers
+from service.asked import Asked
 from service.examples import ANSWERS
 from service.service import Regulars
 
@@ -30,11 +31,12 @@ def _constant() -> bytes:
 CONSTANT = _constant()
 
 
-def _answer(self: Answers, body: Any, parts: Any, call: Any = None) -> bytes:
-    return CONSTANT
+def _answer(self: Answers, waiting: Sequence[Asked]) -> None:
+    for asked in waiting:
+        asked.answer = CONSTANT
 
 
-Answers.one = _answer  # type: ignore[method-assign]
+Answers.together = _answer  # type: ignore[method-assign]
 
 
 async def _bare(request: Request) -> Response:

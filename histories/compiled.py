@@ -12,8 +12,9 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator
-from functools import cache, wraps
+from functools import cache, cached_property, wraps
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numba as nb
@@ -40,18 +41,23 @@ def compiled(
     """
     if function is None:
         return lambda inner: compiled(inner, signature=signature)
+    dispatcher: Any = nb.njit(nogil=True, error_model="numpy")(function)
+    dispatcher._cache = _Kept(function)
+    return dispatcher if signature is None else _only(dispatcher, signature)
+
+
+def _only(dispatcher: Any, signature: Callable[[], Any]) -> Callable[..., Any]:
+    first = Lock()  # several threads may come at once
 
     @cache
     def machine_code() -> Callable[..., Any]:
-        dispatcher: Any = nb.njit(nogil=True, error_model="numpy")(function)
-        if _writable(_folder(function)):
-            dispatcher._cache = _Cache(function)
-        if signature is not None:
-            dispatcher.compile(signature())
-            dispatcher.disable_compile()
+        with first:
+            if not dispatcher.signatures:
+                dispatcher.compile(signature())
+                dispatcher.disable_compile()
         return dispatcher
 
-    @wraps(function)
+    @wraps(dispatcher.py_func)
     def call(*arguments: Any) -> Any:
         return machine_code()(*arguments)
 
@@ -159,3 +165,20 @@ class _Cache(caching.FunctionCache):
             super().save_overload(signature, data)
         except OSError:
             return
+
+
+class _Kept(caching.NullCache):
+    """The cache on disk of one function, looked for when it is first needed; none where nothing can be written."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    @cached_property
+    def _kept(self) -> Any:
+        return _Cache(self._function) if _writable(_folder(self._function)) else caching.NullCache()
+
+    def load_overload(self, signature: Any, context: Any) -> Any:
+        return self._kept.load_overload(signature, context)
+
+    def save_overload(self, signature: Any, data: Any) -> None:
+        self._kept.save_overload(signature, data)

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from histories import writing
+from histories import reading, writing
 from histories.clock import DAY, to_text
 from histories.columns import PURPOSES
 from histories.errors import BadInput
@@ -49,8 +49,7 @@ def erased(connection: Connection) -> frozenset[str]:
 
 
 def full_consent(said: str | None, default: bool) -> dict[str, bool]:
-    given = json.loads(said) if said else {}
-    return {purpose: bool(given.get(purpose, default)) for purpose in PURPOSES}
+    return dict(zip(PURPOSES, reading.consent_of(said, default), strict=True))
 
 
 def set_consent(connection: Connection, settings: Settings, customer_id: str, consent: Mapping[str, bool]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -67,7 +67,7 @@ class Sharing(Facts):
                 self._shared_now = Shared.read(connection)
         return self._shared_now
 
-    def _attributes(self, found: list[tuple], shared: Shared) -> dict[str, NDArray]:
+    def _attributes(self, found: Sequence[tuple], shared: Shared) -> dict[str, NDArray]:
         """Of rows (key, customer_id, attributes, consent)."""
         texts = [self._seal.open(row[0], row[2]) for row in found] if shared.attributes else []
         return reading.attribute_arrays(texts, shared.attributes)

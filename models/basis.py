@@ -16,6 +16,8 @@ from models.frame import Frame
 # Levels of the season are learned apart (see season.py): trees would take these for the number of the cut-off.
 _HIDDEN = ("as_of_season_sin", "as_of_season_cos", "as_of_weekday")
 
+_FEW = 32  # rows that are held until the next are looked at
+
 
 @dataclass(frozen=True)
 class Basis:
@@ -26,7 +28,7 @@ class Basis:
     horizon_days: int  # what is asked
     window_days: int  # what the trees were trained on
     as_of: int
-    # The last single row looked at: the models of a release share their basis, and are asked about it in turn.
+    # The last few rows looked at: the models of a release share their basis, and are asked about them in turn.
     _last: list[tuple[NDArray[np.float32], object, tuple[NDArray[np.float32], Base]]] = field(
         default_factory=list, repr=False, compare=False
     )
@@ -51,7 +53,7 @@ class Basis:
             if seen is X and then == as_of:
                 return made
         made = self.btyd.look(X, self._at, as_of, self.horizon_days, self.window_days)
-        if len(X) == 1 and isinstance(as_of, int):
+        if len(X) <= _FEW and isinstance(as_of, int):
             self._last[:] = [(X, as_of, made)]
         return made
 

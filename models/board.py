@@ -92,13 +92,16 @@ def least_of_heaviest(weights, limit):  # type: ignore[no-untyped-def]
 
 
 @piece
-def best_first(scores):  # type: ignore[no-untyped-def]
-    """Places of the scores from the highest to the lowest, equal ones in order; by insertion, as they are few."""
-    order = np.empty(len(scores), np.int64)
+def best_first(scores, most):  # type: ignore[no-untyped-def]
+    """Places of at most so many of the highest scores, the highest first, equal ones in order; by insertion."""
+    order, found = np.empty(min(len(scores), most), np.int64), 0
     for at in range(len(scores)):
-        place = at
+        if found == len(order) and not (found > 0 and scores[order[found - 1]] < scores[at]):
+            continue
+        place = min(found, len(order) - 1)
         while place > 0 and scores[order[place - 1]] < scores[at]:
             order[place] = order[place - 1]
             place -= 1
         order[place] = at
+        found = min(found + 1, len(order))
     return order

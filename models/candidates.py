@@ -36,7 +36,7 @@ from models.follow_links import Follow, add_follow, follow_links
 from models.item_links import Links, add_cart, add_links, next_links, together_links
 from models.neighbours import Pool, add_neighbours, basket_weights, build_pool, nearest
 
-OWN_LIMIT = 30  # own products, by TIFU-KNN's score
+OWN_LIMIT = 30  # own products, by TIFU-KNN's score; and up to twice as many of a long history, see _moved
 NEAR_LIMIT = 15  # other products, by neighbours' baskets
 FOLLOW_LIMIT = 15  # more, by the linear forecast
 CART_LIMIT = 30  # more, by links from the cart
@@ -44,7 +44,7 @@ FEWEST = 30  # in all: what sells now fills up
 MOST = OWN_LIMIT + NEAR_LIMIT + FOLLOW_LIMIT + FEWEST  # with no cart and k at most FEWEST
 FOLLOW_QUERY = 40  # own products that the linear forecast looks at, by decayed orders
 LINK_LINES = 2_000_000  # that item-to-item links are counted from
-OWN_PART = 0.1  # of the customer's own weight in TIFU-KNN's score
+OWN_PRIOR = 60.0  # baskets that the neighbours' word is worth in that score
 
 COLLABORATIVE_FEATURES = (
     Feature("tifu", "weight", "of TIFU-KNN: own baskets and nearest customers'", "neighbours"),
@@ -126,7 +126,8 @@ def candidate_rows(baskets, begin, end, as_of_day, evidence, shelf, wish, board)
     for at in range(len(own)):
         row_of(board, own[at])  # own product number `at` has row `at`
     _gather(board, own, tallies, end - begin, evidence, wish.cart)
-    rows = _choose(board, len(own), tallies, evidence, shelf, wish)
+    part = own_part(end - begin)
+    rows = _choose(board, len(own), tallies, part, evidence, shelf, wish)
     X = np.full((len(rows), WIDTH), np.nan, np.float32)
     tastes = category_tastes(own, tallies, shelf.category, shelf.categories)
     usual = usual_price(own, tallies, evidence.table)
@@ -142,7 +143,7 @@ def candidate_rows(baskets, begin, end, as_of_day, evidence, shelf, wish, board)
             _fill_own(row, tallies[rows[at]], end - begin, as_of_day, product < len(evidence.table))
         copy(shared, row[_CUSTOMER:_AFFINITY])
         fill_affinity(row[_AFFINITY:], shelf.category[product], tastes, bought, row[_ITEM + ITEM_LOG_PRICE], usual)
-        _fill_collaborative(row[_COLLABORATIVE:], mine, board.score[rows[at]], row[_ITEM])
+        _fill_collaborative(row[_COLLABORATIVE:], part, mine, board.score[rows[at]], row[_ITEM])
     _fill_ranks(X[:, _COLLABORATIVE], X[:, _COLLABORATIVE + 3])
     return board.item[rows], X, rows
 
@@ -165,6 +166,12 @@ def _gather(board, own, tallies, orders, evidence, cart):  # type: ignore[no-unt
 
 
 @piece
+def own_part(orders):  # type: ignore[no-untyped-def]
+    """Weight of the customer's own baskets in TIFU-KNN's score: the more there are, the less the neighbours add."""
+    return np.float32(orders) / (np.float32(orders) + np.float32(OWN_PRIOR))
+
+
+@piece
 def _fill_own(row, tally, orders, as_of_day, is_known):  # type: ignore[no-untyped-def]
     gap = row[_ITEM + ITEM_GAP_ORDERS] if is_known else np.float32(_NEW_GAP)
     gap_days = row[_ITEM + ITEM_GAP_DAYS] if is_known else np.float32(_NEW_GAP_DAYS)
@@ -172,8 +179,8 @@ def _fill_own(row, tally, orders, as_of_day, is_known):  # type: ignore[no-untyp
 
 
 @piece
-def _fill_collaborative(row, mine, noted, share):  # type: ignore[no-untyped-def]
-    row[0] = OWN_PART * mine + (1 - OWN_PART) * noted[NEAR]
+def _fill_collaborative(row, part, mine, noted, share):  # type: ignore[no-untyped-def]
+    row[0] = part * mine + (1 - part) * noted[NEAR]
     row[1] = noted[NEAR]
     row[2] = np.log((noted[NEAR] + np.float32(1e-5)) / (share + np.float32(1e-5)))
     row[4] = noted[TOGETHER]
@@ -183,15 +190,16 @@ def _fill_collaborative(row, mine, noted, share):  # type: ignore[no-untyped-def
 
 @piece
 def _fill_ranks(scores, ranks):  # type: ignore[no-untyped-def]
-    order = best_first(scores)
+    order = best_first(scores, len(scores))
     for at in range(len(order)):
         ranks[order[at]] = at + 1
 
 
 @piece
-def _choose(board, own, tallies, evidence, shelf, wish):  # type: ignore[no-untyped-def]
+def _choose(board, own, tallies, part, evidence, shelf, wish):  # type: ignore[no-untyped-def]
     """Rows on the board of the candidates: own products first, then the best by each kind of evidence."""
     more = wish.k if wish.repeat == NONE else 0
+    moved = _moved(part, own) if wish.repeat != NONE else 0
     most = max(OWN_LIMIT, wish.k) + max(NEAR_LIMIT, more) + FOLLOW_LIMIT + CART_LIMIT + max(FEWEST, wish.k)
     rows = np.empty(most, np.int64)
     found, touched = 0, board.state[0]
@@ -200,16 +208,22 @@ def _choose(board, own, tallies, evidence, shelf, wish):  # type: ignore[no-unty
     if wish.repeat != NONE:
         score = np.empty(own, np.float32)
         for at in range(own):
-            score[at] = OWN_PART * tallies[at, WEIGHT] + (1 - OWN_PART) * board.score[at, NEAR]
-        found = _take_best(score, board.taken, max(OWN_LIMIT, wish.k), rows, found)
+            score[at] = part * tallies[at, WEIGHT] + (1 - part) * board.score[at, NEAR]
+        found = _take_best(score, board.taken, max(OWN_LIMIT + 2 * moved, wish.k), rows, found)
     board.taken[:own] = True
     if wish.repeat == ONLY:
         return rows[:found]
-    found = _take_best(board.score[:touched, NEAR], board.taken, max(NEAR_LIMIT, more), rows, found)
+    found = _take_best(board.score[:touched, NEAR], board.taken, max(NEAR_LIMIT - moved, more), rows, found)
     if len(wish.cart):
         found = _take_best(board.score[:touched, GOES], board.taken, CART_LIMIT, rows, found)
-    found = _take_best(board.score[:touched, FOLLOW], board.taken, FOLLOW_LIMIT, rows, found)
+    found = _take_best(board.score[:touched, FOLLOW], board.taken, FOLLOW_LIMIT - moved, rows, found)
     return rows[: take_popular(board, evidence.popular, shelf, max(FEWEST, wish.k), rows, found)]
+
+
+@piece
+def _moved(part, own):  # type: ignore[no-untyped-def]
+    """Rows that neighbours and forecast each leave to own products: who has a long history buys little that is new."""
+    return min(int(part * np.float32(FOLLOW_LIMIT - 1) + np.float32(0.5)), max(own - OWN_LIMIT, 0) // 2)
 
 
 @piece

@@ -74,7 +74,7 @@ class Churn:
     @classmethod
     def load(cls, folder: Path) -> Churn:
         basis, meta = Basis.load(folder)
-        return cls(basis, Score(Boosted.load(folder / "churn.txt"), *meta["score"]))
+        return cls(basis, Score.of(Boosted.load(folder / "churn.txt"), meta["score"]))
 
 
 def start(base: Base) -> Floats:

@@ -110,8 +110,8 @@ class CustomerValue:
         inputs, base = self.basis.look(X, as_of)
         usual = self.basis.usual(X, as_of)
         score = self.scores["orders"]
-        ground, effects = _log_orders(usual), score.contributions(inputs)
-        level = _log_orders(base) - ground + score.level
+        ground, effects = score.slope * _log_orders(usual), score.contributions(inputs)
+        level = score.slope * _log_orders(base) - ground + score.level
         if self.has_money:
             lost, basket = self.scores["churn"], self.scores["basket"]
             alone, slope = _coming(lost.slope * lapses.start(usual), lost.raw(inputs, lapses.start(base)))
@@ -150,7 +150,7 @@ class CustomerValue:
     def load(cls, folder: Path) -> CustomerValue:
         basis, meta = Basis.load(folder)
         scores = {
-            name: Score(Boosted.load(folder / f"{name}.txt"), *numbers) for name, numbers in meta["scores"].items()
+            name: Score.of(Boosted.load(folder / f"{name}.txt"), numbers) for name, numbers in meta["scores"].items()
         }
         spread = Spread(np.array(meta["spread"]["edges"]), np.array(meta["spread"]["quantiles"]))
         plain = Plain.of(meta["plain"])

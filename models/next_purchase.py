@@ -26,7 +26,7 @@ from models.neighbours import without
 from models.ranker import Ranker, Rows
 from models.ranking import BOUGHT, LINKED, NEAR, PLAIN, Ranked, rank_customers, room_for
 from models.reasons import POPULAR_NOW, SIMILAR, bought_reason, dearer_reason, link_reason
-from models.targets import TARGETS, Scene, Window, collect, first_baskets, join, windows
+from models.targets import ENOUGH, TARGETS, WINDOWS, Scene, Window, collect, first_baskets, join, windows
 
 if TYPE_CHECKING:
     from models.frame import Frame
@@ -96,7 +96,6 @@ class NextPurchase:
         repeat: Repeat = "mixed",
         upsell: bool = False,
         threads: int = 1,
-        X: NDArray[np.float32] | None = None,
     ) -> list[list[Recommendation]]:
         """For each customer the k products most likely in the next basket, best first; fewer where the shop has fewer.
 
@@ -228,9 +227,9 @@ class _Call:
         score: float,
         why: int,
         source: int,
-        orders: float,
-        gap: float,
-        since: float,
+        orders: int,
+        gap: int,
+        since: int,
     ) -> str:
         if self.upsell:
             return dearer_reason(self.shelf.code_of[self.shelf.cheaper_in(self.wish.cart, product)], self.shelf.catalog)
@@ -256,8 +255,11 @@ def _training_rows(history: History, as_of: int, shelf: Numbering, items: int, s
 
 
 def _targets(full: Baskets, today: int, seed: int) -> Iterator[tuple[Window, NDArray, NDArray]]:
+    """Newest windows first: WINDOWS of them, and where customers are few more, as far back as ENOUGH targets take."""
     left = TARGETS
-    for window in windows(full, today):
+    for back, window in enumerate(windows(full, today)):
+        if back >= WINDOWS and TARGETS - left >= ENOUGH:
+            break
         customers, targets = first_baskets(full, window)
         if len(customers) > left:
             picks = np.sort(np.random.default_rng(seed).permutation(len(customers))[:left])

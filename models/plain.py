@@ -44,13 +44,9 @@ class Plain:
         X, y = X[~np.isnan(log_spend)], log_spend[~np.isnan(log_spend)]
         if len(y) < _FEWEST or not set(COLUMNS) <= set(names):
             return cls()
-        columns = np.maximum(X[:, positions(names)].astype(np.float64), 0.0)
-        spent = np.nan_to_num(columns[:, -1])
-        added = np.array([1.0, 1.0, 1.0, max(_SMALL * float(spent.mean()), 1e-9)])
-        logs = np.log(columns + added)
-        known = ~np.isnan(logs)
-        centres = np.where(known, logs, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-        away = np.where(known, logs - centres, 0.0)
+        columns = X[:, positions(names)]
+        added, centres = measures(columns)
+        away = away_from(columns, added, centres)
         square = away[:, -1:] ** 2
         line, both = _ridge(away, y), _ridge(np.hstack([away, square - square.mean()]), y)
         slopes, curve = (line + both[:-1]) / 2, float(both[-1] / 2)
@@ -79,6 +75,20 @@ class Plain:
         if self.slopes:
             out[:, at] += self.curve * np.nan_to_num(away) ** 2
         return out
+
+
+def measures(columns: NDArray[np.float32]) -> tuple[Floats, Floats]:
+    """(4,) each, of the COLUMNS of feature rows: what is added before the log, and the centre of the logs."""
+    kept = np.maximum(columns.astype(np.float64), 0.0)
+    added = np.array([1.0, 1.0, 1.0, max(_SMALL * float(np.nan_to_num(kept[:, -1]).mean()), 1e-9)])
+    logs = np.log(kept + added)
+    known = ~np.isnan(logs)
+    return added, np.where(known, logs, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+
+
+def away_from(columns: NDArray[np.float32], added: Floats, centres: Floats) -> Floats:
+    """(rows, 4): logs of the COLUMNS of feature rows, from their centres; 0 where not known."""
+    return np.nan_to_num(np.log(np.maximum(columns.astype(np.float64), 0.0) + added) - centres)
 
 
 def _ridge(columns: Floats, y: Floats) -> Floats:

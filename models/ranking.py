@@ -44,14 +44,14 @@ class Ranked(NamedTuple):
     score: NDArray[np.float64]  # probability that the next basket holds it
     why: NDArray[np.int8]
     source: NDArray[np.int32]  # of LINKED: the product it goes with
-    orders: NDArray[np.float32]  # of BOUGHT: the customer's orders with it,
-    gap: NDArray[np.float32]  # days between them (nan after one),
-    since: NDArray[np.float32]  # days since the last
+    orders: NDArray[np.int32]  # of BOUGHT: the customer's orders with it,
+    gap: NDArray[np.int32]  # days between them, rounded (0 after one),
+    since: NDArray[np.int32]  # days since the last
 
 
 def room_for(customers: int, k: int) -> Ranked:
     """Uninitialised."""
-    kinds = (np.int32, np.float64, np.int8, np.int32, np.float32, np.float32, np.float32)
+    kinds = (np.int32, np.float64, np.int8, np.int32, np.int32, np.int32, np.int32)
     return Ranked(*(np.empty((customers, k), kind) for kind in kinds))
 
 
@@ -79,7 +79,7 @@ def _rank_known(customer, baskets, begin, end, as_of_day, evidence, shelf, judge
     score = probabilities(X, judge, len(X) if len(wish.cart) else max(2 * wish.k, FEWEST_SIFTED))
     for at in range(len(score) if len(wish.cart) else 0):
         score[at] = 1 - (1 - score[at]) * (1 - board.score[rows[at], GOES])
-    best = best_first(score)[: wish.k]
+    best = best_first(score, wish.k)
     for place in range(len(best)):
         at = best[place]
         out.product[customer, place] = products[at]
@@ -91,9 +91,9 @@ def _rank_known(customer, baskets, begin, end, as_of_day, evidence, shelf, judge
 def _explain(customer, place, row, board, noted, out):  # type: ignore[no-untyped-def]
     if row[_ORDERS] > 0:
         out.why[customer, place] = BOUGHT
-        out.orders[customer, place] = row[_ORDERS]
-        out.gap[customer, place] = row[_GAP]
-        out.since[customer, place] = row[_SINCE]
+        out.orders[customer, place] = np.int32(row[_ORDERS])
+        out.gap[customer, place] = np.int32(np.rint(row[_GAP])) if row[_ORDERS] > 1 else 0
+        out.since[customer, place] = np.int32(np.rint(row[_SINCE]))
     elif board.score[noted, CLEAREST] >= CLEAR_LINK:
         out.why[customer, place] = LINKED
         out.source[customer, place] = board.source[noted]
@@ -118,7 +118,7 @@ def _rank_unknown(customer, evidence, shelf, wish, board, out):  # type: ignore[
     for at in range(len(rows)):
         share = _or_zero(evidence.table[board.item[rows[at]], 1])
         score[at] = 1 - (1 - min(share, 1.0)) * (1 - board.score[rows[at], GOES])
-    best = best_first(score)[: wish.k]
+    best = best_first(score, wish.k)
     for place in range(len(best)):
         at = rows[best[place]]
         out.product[customer, place] = board.item[at]
@@ -147,7 +147,7 @@ def _sift(trees, X, score, wanted):  # type: ignore[no-untyped-def]
     """Raw scores; a cascade (Wang et al. 2011): few trees for all rows, all trees for the best, -inf for the rest."""
     both = two_sided(X)
     descend(trees, both, score, 0, min(SIEVE_TREES, len(trees.root)))
-    best = best_first(score)[:wanted]
+    best = best_first(score, wanted)
     sifted = score[best]
     descend(trees, both[best], sifted, min(SIEVE_TREES, len(trees.root)), len(trees.root))
     score[:] = -np.inf

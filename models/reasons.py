@@ -10,13 +10,9 @@ POPULAR_NOW = "popular now"
 SIMILAR = "popular with similar customers"
 
 
-def bought_reason(orders: float, gap: float, since: float) -> str:
-    """For a product bought before: in how many orders, days between them (nan after one), days since the last."""
-    return _bought(int(orders), round(gap) if orders > 1 else 0, round(since))
-
-
 @lru_cache(maxsize=10_000)
-def _bought(orders: int, gap: int, days: int) -> str:
+def bought_reason(orders: int, gap: int, days: int) -> str:
+    """For a product bought before: in how many orders, days between them (of several), days since the last."""
     if orders > 1:
         return f"bought {orders} times, every {_days(gap)}"
     return f"bought once, {_days(days)} ago" if days > 0 else "bought once, today"

@@ -1,9 +1,9 @@
-"""A score: what the buy-till-you-die models say, moved by trees as far as a backtest trusts them."""
+"""A score: what buy-till-you-die models say, corrected by a line, moved by trees as far as a backtest trusts them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
@@ -17,17 +17,20 @@ from models.basis import Basis
 from models.boosting import MIN_ROWS, Boosted
 from models.btyd import Base
 from models.frame import Frame
+from models.line import Line, Where, line_of
 from models.season import returning
 from models.trees import Trees, walk
 
 Floats = NDArray[np.float64]
 _BELIEF, _DOUBT = 0.75, 0.25  # the weight of the trees before a backtest, and the standard deviation of that
 _UNTRIED = 0.5  # the same where no backtest fits into the history: trees that no later time has tried are believed less
+_FEW = 100  # customers in the backtest's window at which trees are believed half as much as those of many
 _FOLDS = 8  # of the customers, who then take the place of a later time
 _CROSSED_ROWS = 30_000  # are enough for that
 # Small ones: what is left beside the buy-till-you-die models is nearly additive.
 _TREES: dict[str, Any] = {"num_leaves": 5, "learning_rate": 0.06, "feature_fraction": 0.3}
 _TINY = 1e-9
+_NO_LINE = Line()
 
 
 class Target(NamedTuple):
@@ -44,30 +47,30 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True)
 class Score:
-    """raw = slope * start + level + weight * trees: a logit for binary, a log for poisson, y itself for regression.
+    """raw = slope * start + level + line + weight * trees; a logit for binary, a log for poisson, y for regression.
 
-    That is the average, by weight, of start alone and of trees that begin at a share of it.
+    That is the average, by weight, of start corrected by a line and of trees that begin at a share of start.
     """
 
     trees: Boosted
     weight: float
     slope: float
     level: float  # keeps the sum over all customers at what start and the season say: trees tell customers apart
+    line: Line = _NO_LINE  # its columns, by their share of the average; what it makes of start is in the slope
     # Raw scores of the rows at the last labelled cut-off by a fit that knew nothing after it; not saved.
     held: Floats | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def fit(cls, frame: Frame, basis: Basis, target: Target) -> Score:
         """The weight is chosen on the last label window of the frame, with trees of the windows before it."""
-        trees = _grown(frame, basis, target, np.flatnonzero(frame.labelled), frame.base)
+        learned = _learned(frame, basis, target, np.flatnonzero(frame.labelled), frame.base)
         weight, held = _tried(frame, basis, target)
         latest = np.flatnonzero(frame.latest)
         inputs, base = basis.look(frame.X[latest], frame.as_of[latest])
         start = target.start(base)
-        slope = 1 - weight * (1 - target.offset) if trees.booster else 1.0
-        level = _kept(target.objective, start, slope * start + weight * trees.raw(inputs))
+        level = _kept(target.objective, start, learned.raw(inputs, start, weight))
         level += _foreseen(frame, target, frame.labelled, frame.base, int(frame.as_of[-1]))
-        return cls(trees, weight, slope, level, held)
+        return learned.score(weight, level, held)
 
     def raw(self, inputs: NDArray[np.float32], start: Floats) -> Floats:
         out = np.empty(len(inputs))
@@ -78,16 +81,24 @@ class Score:
     def arrays(self) -> tuple[Any, ...]:
         """The score as compiled code takes it, see raw_score."""
         trees = (self.trees.trees or Trees.none()).arrays
-        return trees, float(self.weight), float(self.slope), float(self.level)
+        return trees, float(self.weight), float(self.slope), float(self.level), self.line.arrays
 
     @property
-    def numbers(self) -> tuple[float, float, float]:
+    def numbers(self) -> tuple[Any, ...]:
         """What is saved beside the trees."""
-        return self.weight, self.slope, self.level
+        return self.weight, self.slope, self.level, asdict(self.line)
+
+    @classmethod
+    def of(cls, trees: Boosted, stored: Sequence[Any]) -> Score:
+        """From numbers as saved; earlier releases had no line."""
+        weight, slope, level, *more = stored
+        return cls(trees, weight, slope, level, Line.of(more[0]) if more else _NO_LINE)
 
     def contributions(self, inputs: NDArray[np.float32]) -> Floats:
-        """(rows, inputs + 1): exact shares of what the trees add to start, the last column their expectation."""
-        return self.weight * self.trees.contributions(inputs)
+        """(rows, inputs + 1): exact shares of what line and trees add to start, the last column their expectation."""
+        shares = self.weight * self.trees.contributions(inputs)
+        shares[:, :-1] += self.line.contributions(inputs)
+        return shares
 
 
 @compiled
@@ -98,29 +109,56 @@ def _raw(score, inputs, start, out):  # type: ignore[no-untyped-def]
 @piece
 def raw_score(score, inputs, start, out):  # type: ignore[no-untyped-def]
     """Fills out (rows,) with the raw scores of rows of inputs that begin at start; `score` is arrays of Score."""
-    trees, weight, slope, level = score
+    trees, weight, slope, level, line = score
     walk(trees, inputs, out)
     for i in range(len(out)):
-        out[i] = slope * start[i] + level + weight * out[i]
+        out[i] = slope * start[i] + level + line_of(inputs[i], line) + weight * out[i]
+
+
+class _Learned(NamedTuple):
+    """What label windows teach: two views, which are averaged by a weight."""
+
+    line: Line
+    trees: Boosted
+    offset: float
+
+    def views(self, inputs: NDArray[np.float32], start: Floats) -> tuple[Floats, Floats]:
+        """(rows,) each: start corrected by the line, and trees that begin at a share of start."""
+        lined = self.line.raw(inputs, start)
+        return lined, self.offset * start + self.trees.raw(inputs) if self.trees.booster else lined
+
+    def raw(self, inputs: NDArray[np.float32], start: Floats, weight: float) -> Floats:
+        lined, grown = self.views(inputs, start)
+        return lined + weight * (grown - lined)
+
+    def score(self, weight: float, level: float, held: Floats | None) -> Score:
+        share = weight if self.trees.booster else 0.0
+        line = self.line.times(1 - share)
+        return Score(self.trees, weight, 1 - share * (1 - self.offset) + line.slope, level, line, held)
 
 
 def _tried(frame: Frame, basis: Basis, target: Target) -> tuple[float, Floats | None]:
-    """The weight that a backtest chooses, and the scores of its customers."""
+    """The weight of the trees that a backtest chooses, and the scores of its customers."""
     then = frame.earlier
     if then is None:
         return _crossed(frame, basis, target), None
     rows = np.flatnonzero(frame.as_of == then.as_of)
     base = then.base.take(rows)
-    start = target.start(base)
     known = frame.known_at(then.as_of)
-    trees = _grown(frame, basis, target, np.flatnonzero(known), then.base)
-    start += _foreseen(frame, target, known, then.base, then.as_of)
-    if trees.booster is None:
-        return _crossed(frame, basis, target), start
-    moved = _moved(trees, frame, basis, target, rows, base, start)
-    weight = _weight(target.objective, target.y[rows], start, moved, _BELIEF)
-    raw = start + weight * moved
-    return weight, raw + _kept(target.objective, start, raw)
+    start, level = target.start(base), _foreseen(frame, target, known, then.base, then.as_of)
+    learned = _learned(frame, basis, target, np.flatnonzero(known), then.base)
+    lined, grown = learned.views(basis.training_inputs(frame, rows, base), start)
+    if learned.trees.booster is None:
+        weight = _crossed(frame, basis, target)
+    else:
+        weight = _weight(target.objective, target.y[rows], lined, grown - lined, _belief(_BELIEF, len(rows)))
+    raw = lined + weight * (grown - lined)
+    return weight, raw + _kept(target.objective, start + level, raw)
+
+
+def _belief(belief: float, customers: int) -> float:
+    """In trees, before a backtest: what few customers teach is often noise, however many windows have seen them."""
+    return belief * customers / (customers + _FEW)
 
 
 def _crossed(frame: Frame, basis: Basis, target: Target) -> float:
@@ -131,28 +169,34 @@ def _crossed(frame: Frame, basis: Basis, target: Target) -> float:
     fold, some = frame.customer % _FOLDS, 1 + int(known.sum()) // _CROSSED_ROWS
     known &= frame.customer // _FOLDS % some == 0
     last = known & (frame.as_of == frame.as_of[known].max(initial=0))
-    start, moved = np.zeros(len(fold)), np.zeros(len(fold))
+    lined, grown = np.zeros(len(fold)), np.zeros(len(fold))
     for k in range(_FOLDS):
-        trees = _grown(frame, basis, target, np.flatnonzero(known & (fold != k)), frame.base)
-        if trees.booster is None:
+        learned = _learned(frame, basis, target, np.flatnonzero(known & (fold != k)), frame.base)
+        if learned.trees.booster is None:
             return _UNTRIED
         rows = np.flatnonzero(last & (fold == k))
         base = frame.base.take(rows)
-        start[rows] = target.start(base)
-        moved[rows] = _moved(trees, frame, basis, target, rows, base, start[rows])
-    return _weight(target.objective, target.y[last], start[last], moved[last], _UNTRIED)
+        inputs = basis.training_inputs(frame, rows, base)
+        lined[rows], grown[rows] = learned.views(inputs, target.start(base))
+    belief = _belief(_UNTRIED, int(last.sum()))
+    return _weight(target.objective, target.y[last], lined[last], (grown - lined)[last], belief)
 
 
-def _moved(
-    trees: Boosted, frame: Frame, basis: Basis, target: Target, rows: NDArray[np.int64], base: Base, start: Floats
-) -> Floats:
-    """How far from start the trees alone, which begin at a share of it, would be."""
-    return trees.raw(basis.training_inputs(frame, rows, base)) - (1 - target.offset) * start
+def _learned(frame: Frame, basis: Basis, target: Target, rows: NDArray[np.int64], base: Base) -> _Learned:
+    """On the starting scores and the level of each cut-off."""
+    rows = rows[~np.isnan(target.y[rows])]
+    return _Learned(_lined(frame, target, rows, base), _grown(frame, basis, target, rows, base), target.offset)
+
+
+def _lined(frame: Frame, target: Target, rows: NDArray[np.int64], base: Base) -> Line:
+    """None for regression: what buyers spend has a plain view of its own (models/plain.py)."""
+    if target.objective == "regression":
+        return Line()
+    start, where = target.start(base.take(rows)), Where(frame.as_of[rows], frame.customer[rows])
+    return Line.fit(target.objective, frame.X[rows], frame.names, target.y[rows], start, where)
 
 
 def _grown(frame: Frame, basis: Basis, target: Target, rows: NDArray[np.int64], base: Base) -> Boosted:
-    """Trees on the starting scores and the level of each cut-off."""
-    rows = rows[~np.isnan(target.y[rows])]
     if len(rows) < MIN_ROWS or not target.y[rows].any():
         return Boosted(None, None)
     base, y, cuts = base.take(rows), target.y[rows], frame.as_of[rows]

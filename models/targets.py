@@ -15,8 +15,8 @@ from models.board import new_board
 from models.candidates import FEWEST, MIXED, MOST, NAMES, WIDTH, Evidence, Shelf, Wish, candidate_rows
 from models.ranker import Rows
 
-WINDOWS = 4
-TARGETS = 40_000
+WINDOWS, MOST_WINDOWS = 4, 12
+ENOUGH, TARGETS = 20_000, 40_000  # older windows than WINDOWS are asked only for want of ENOUGH targets
 SHORTEST_STEP, LONGEST_STEP = 7, 92  # days
 _PIECE = 1_000  # targets whose candidates one thread makes at a time
 NO_CART = np.empty(0, np.int32)
@@ -39,7 +39,7 @@ def windows(baskets: Baskets, as_of_day: int) -> list[Window]:
     usual = np.median(gaps[within]) if within.any() else LONGEST_STEP
     step = int(np.clip(np.ceil(usual), SHORTEST_STEP, LONGEST_STEP))
     first = int(baskets.day.min())
-    ends = [as_of_day - step * number for number in range(WINDOWS)]
+    ends = [as_of_day - step * number for number in range(MOST_WINDOWS)]
     return [Window(end - step, end) for end in ends if end - step >= first]
 
 

@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic_core import to_json
 
-from histories.clock import local_day, parse_as_of, to_datetime, to_text
+from histories.clock import parse_as_of, to_datetime, to_text
 from histories.history import History
 from service import schemas as s
 from service.ask import PARTS, Ask, Moment
+from service.asked import Asked
 from service.clock import Clock
 from service.errors import bad_input
-from service.memory import About, Memory, Remembered, made_from
+from service.memory import Memory
 from service.metrics import Metrics
 from service.pace import Pace, Stopwatch
-from service.predictor import Parts, answer, unread
+from service.predictor import Parts, answers, unread
 from service.present import Present
-from service.queue import Queue
+from service.queue import TOGETHER, Queue
 from service.release import Release
 from service.releases import Releases
-from service.wire import Call
 
 _LATEST_YEAR: Final = 2100
-_ALL_ALLOWED: Final = {"prediction": True, "recommendation": True, "training": True}
+Envelope = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """What is the same for all who are answered in one go."""
+
+    release: Release
+    moment: Moment
+    ask: Ask
 
 
 class Answers:
@@ -37,107 +49,119 @@ class Answers:
         self._metrics = metrics
         self._deadline = deadline
         self._pace = Pace()
-        self._memory = Memory()
+        self._memory = Memory(present, clock)
 
-    def one(self, body: s.PredictRequest, parts: tuple[str, ...], call: Call | None = None) -> bytes:
-        """The envelope of one customer's answer with those parts, as JSON."""
-        watch = self._watch(call)
-        watch.lap("queue")
-        _check_whom(body)
+    def together(self, waiting: Sequence[Asked]) -> None:
+        """Answers each: from memory, or in one pass with those who ask alike."""
         release = self._releases.serving()
-        moment = self._moment(body.as_of)
+        self._present.refresh()
         self._present.mask(release)
-        ask = Ask(parts, body.k, body.explain, body.basket, body.exclude, body.in_stock_only, body.repeat, body.upsell)
-        about = (body.customer_id, body.as_of, *ask)
-        known = self._memory.get(about, self._circumstances(release))
-        if known is not None and self._holds(about, known, body, moment):
-            return known[0]
-        began = time.thread_time()  # what other processes take of the machine does not count
-        written = to_json(self._envelope(body, release, moment, ask, watch), inf_nan_mode="null")
-        watch.lap("write")
-        if not (ask.explain or watch.hurried):
-            self._releases.took(release, time.thread_time() - began)
-        if body.customer_id is not None and not watch.hurried and not self._present.stale:
-            self._memory.put(about, (written, self._present.edition, self._made_from(body, moment)))
-        return written
+        now = Moment(self._clock.instant(self._present.newest()), live=True)
+        passes: dict[tuple[Moment, Ask, int | None], list[Asked]] = {}
+        for asked in waiting:
+            try:
+                _check_whom(asked.body)
+                moment = self._moment(asked.body.as_of, now)
+                asked.answer = self._memory.get(asked, release, moment)
+            except Exception as error:  # noqa: BLE001 - it is this request's own; routing makes HTTP of it
+                asked.answer = error
+            if asked.answer is None:
+                by_id = asked.body.customer_id is not None  # a history sent along shares its pass with nobody
+                passes.setdefault((moment, asked.ask, None if by_id else id(asked)), []).append(asked)
+        for (moment, ask, _), some in passes.items():
+            self._answer(some, _Pass(release, moment, ask))
 
-    async def many(self, body: s.PredictManyRequest, queue: Queue) -> bytes:
+    async def many(self, body: s.PredictManyRequest, queue: Queue[Asked]) -> bytes:
         """In the order of the ids, all as of the same instant; other requests are served in between."""
-        release, moment = self._releases.serving(), self._moment(body.as_of)
-        self._present.mask(release)
-        found: list[dict[str, Any]] = []
-        for customer in body.customer_ids:
+        self._present.refresh()
+        now = Moment(self._clock.instant(self._present.newest()), live=True)
+        ask = Ask(PARTS, body.k, body.explain, (), body.exclude, body.in_stock_only, body.repeat)
+        alike = _Pass(self._releases.serving(), self._moment(body.as_of, now), ask)
+        self._present.mask(alike.release)
+        found: list[Envelope] = []
+        for first in range(0, len(body.customer_ids), TOGETHER):
             await queue.turn()
-            one = s.PredictRequest.model_construct(customer_id=customer, history=None)
-            ask = Ask(PARTS, body.k, body.explain, (), body.exclude, body.in_stock_only, body.repeat)
-            found.append(self._envelope(one, release, moment, ask, self._watch(None)))
+            some = [
+                Asked(s.PredictRequest.model_construct(customer_id=customer, history=None))
+                for customer in body.customer_ids[first : first + TOGETHER]
+            ]
+            found += self._envelopes(some, alike, self._watch(some))
         return to_json({"predictions": found}, inf_nan_mode="null")
 
     def forget(self) -> None:
         """All answers: somebody was erased, or took back consent."""
         self._memory.clear()
 
-    def _circumstances(self, release: Release) -> tuple[object, ...]:
-        """What must be the same for any answer to hold: under a clock that stands still, to the instant."""
-        now = self._clock.instant(self._present.newest())
-        day = local_day(now, self._present.zone) if self._clock.setting == "now" else now
-        return self._present.shared_edition, release.id, day
+    def _answer(self, some: Sequence[Asked], alike: _Pass) -> None:
+        """In one pass; where it fails each alone, so that what is wrong with one does not touch the others."""
+        try:
+            self._in_one_pass(some, alike)
+        except Exception as error:  # noqa: BLE001 - routing makes HTTP of it
+            if len(some) == 1:
+                some[0].answer = error
+                return
+            for asked in some:
+                self._answer([asked], alike)
 
-    def _holds(self, about: About, known: Remembered, body: s.PredictRequest, moment: Moment) -> bool:
-        """Whether nothing has been written since, or nothing about this customer."""
-        answer, edition, made = known
-        if edition != self._present.edition and not self._present.stale:
-            if made is None or made != self._made_from(body, moment):
-                return False
-            self._memory.put(about, (answer, self._present.edition, made))
-        return not self._present.stale
+    def _in_one_pass(self, some: Sequence[Asked], alike: _Pass) -> None:
+        watch = self._watch(some)
+        began = time.thread_time()  # what other processes take of the machine does not count
+        for asked, envelope in zip(some, self._envelopes(some, alike, watch), strict=True):
+            asked.answer = to_json(envelope, inf_nan_mode="null")
+        watch.lap("write")
+        if watch.hurried:
+            return
+        seconds = (time.thread_time() - began) / len(some)
+        for asked in some:
+            if not alike.ask.explain:
+                self._releases.took(alike.release, seconds)
+            self._memory.put(asked, alike.moment)
 
-    def _made_from(self, body: s.PredictRequest, moment: Moment) -> int | None:
-        """None as of the past: what others did changes data_as_of, and the answer does not say when it was made."""
-        if body.customer_id is None or not moment.live:
-            return None
-        return made_from(self._present.rows(body.customer_id), moment.as_of)
+    def _watch(self, some: Sequence[Asked]) -> Stopwatch:
+        calls = [asked.call for asked in some if asked.call is not None]
+        return Stopwatch(self._metrics, self._pace, calls, self._deadline, len(some))
 
-    def _watch(self, call: Call | None) -> Stopwatch:
-        return Stopwatch(self._metrics, self._pace, call, self._deadline)
+    def _envelopes(self, some: Sequence[Asked], alike: _Pass, watch: Stopwatch) -> Iterator[Envelope]:
+        """In the order of the requests, each of its own customer."""
+        every = self._parts(some, alike, watch)
+        if self._present.stale:
+            _call_stale(every)
+        self._count(every, alike.release)
+        newest = self._present.newest(None if alike.moment.live else alike.moment.as_of)
+        as_of, data_as_of = to_text(alike.moment.as_of), None if newest is None else to_text(newest)
+        for asked, parts in zip(some, every, strict=True):
+            yield {
+                "customer_id": asked.body.customer_id,
+                "as_of": as_of,
+                "data_as_of": data_as_of,
+                "release": alike.release.id,
+                **parts,
+            }
 
-    def _envelope(
-        self, body: s.PredictRequest, release: Release, moment: Moment, ask: Ask, watch: Stopwatch
-    ) -> dict[str, Any]:
-        parts = self._parts(body, release, moment, ask, watch)
-        stale = self._present.stale
-        for name, part in parts.items():
-            if stale and part["source"] != "withheld":
-                part |= {"source": "fallback", "fallback": "stale"}
-            self._metrics.answer(name, part["source"], part["fallback"], release.id)
-        newest = self._present.newest(None if moment.live else moment.as_of)
-        return {
-            "customer_id": body.customer_id,
-            "as_of": to_text(moment.as_of),
-            "data_as_of": None if newest is None else to_text(newest),
-            "release": release.id,
-            **parts,
-        }
-
-    def _parts(self, body: s.PredictRequest, release: Release, moment: Moment, ask: Ask, watch: Stopwatch) -> Parts:
+    def _parts(self, some: Sequence[Asked], alike: _Pass, watch: Stopwatch) -> list[Parts]:
+        release, moment, ask = alike.release, alike.moment, alike.ask
         if not watch.enough_for("history", "features"):
-            return unread(self._present.anybody(), release, moment, ask, "deadline")
-        history, consent = self._history(body)
+            return [unread(self._present.anybody(), release, moment, ask, "deadline") for _ in some]
+        history = self._history(some)
         watch.lap("history")
-        return answer(history, consent, release, moment, ask, watch)
+        return answers(history, release, moment, ask, watch)
 
-    def _history(self, body: s.PredictRequest) -> tuple[History, dict[str, bool]]:
-        if body.customer_id is not None:
-            known = self._present.customer(body.customer_id)
-            return known.history, known.consent
-        if body.history is not None:
-            return self._present.sent_along(body.history), _ALL_ALLOWED
-        return self._present.anybody(), _ALL_ALLOWED
+    def _history(self, some: Sequence[Asked]) -> History:
+        """Of the customers who are named; else of the only request, sent along or of nobody."""
+        named = [asked.body.customer_id for asked in some if asked.body.customer_id is not None]
+        if named:
+            return self._present.customers(named)
+        sent = some[0].body.history
+        return self._present.anybody() if sent is None else self._present.sent_along(sent)
 
-    def _moment(self, as_of: str | None) -> Moment:
-        self._present.refresh()
+    def _count(self, every: Sequence[Parts], release: Release) -> None:
+        labels = ((name, part["source"], part["fallback"]) for parts in every for name, part in parts.items())
+        for (name, source, fallback), times in Counter(labels).items():
+            self._metrics.answers(times, name, source, fallback, release.id)
+
+    def _moment(self, as_of: str | None, now: Moment) -> Moment:
         if as_of is None:
-            return Moment(self._clock.instant(self._present.newest()), live=True)
+            return now
         try:
             instant = parse_as_of(as_of, self._present.zone)
             if instant >= 0 and to_datetime(instant).year < _LATEST_YEAR:
@@ -147,6 +171,13 @@ class Answers:
         except ValueError as error:
             raise bad_input(str(error), "as_of") from None
         raise bad_input(f"must lie between 1970 and {_LATEST_YEAR}", "as_of")
+
+
+def _call_stale(every: Sequence[Parts]) -> None:
+    for parts in every:
+        for part in parts.values():
+            if part["source"] != "withheld":
+                part |= {"source": "fallback", "fallback": "stale"}
 
 
 def _check_whom(body: s.PredictRequest) -> None:

@@ -39,33 +39,33 @@ def _may(scope: str) -> dict[str, Any]:
 
 
 @router.post("/predict", response_model=s.Prediction, **_may("predict"))
-def predict(backend: Here, body: s.PredictRequest, call: Asked) -> bytes:
+async def predict(backend: Here, body: s.PredictRequest, call: Asked) -> bytes:
     """All four answers on one customer."""
-    return backend.predict(body, PARTS, call)
+    return await backend.predict(body, PARTS, call)
 
 
 @router.post("/churn", response_model=s.ChurnAnswer, **_may("predict"))
-def churn(backend: Here, body: s.PredictRequest, call: Asked) -> bytes:
+async def churn(backend: Here, body: s.PredictRequest, call: Asked) -> bytes:
     """How likely it is that the customer does not buy within the horizon."""
-    return backend.predict(body, ("churn",), call)
+    return await backend.predict(body, ("churn",), call)
 
 
 @router.post("/customer_value", response_model=s.CustomerValueAnswer, **_may("predict"))
-def customer_value(backend: Here, body: s.PredictRequest, call: Asked) -> bytes:
+async def customer_value(backend: Here, body: s.PredictRequest, call: Asked) -> bytes:
     """What the customer will spend within the horizon, and on how many days."""
-    return backend.predict(body, ("customer_value",), call)
+    return await backend.predict(body, ("customer_value",), call)
 
 
 @router.post("/next_purchase", response_model=s.NextPurchaseAnswer, **_may("predict"))
-def next_purchase(backend: Here, body: s.PredictRequest, call: Asked) -> bytes:
+async def next_purchase(backend: Here, body: s.PredictRequest, call: Asked) -> bytes:
     """What the customer buys next, and when."""
-    return backend.predict(body, ("next_purchase",), call)
+    return await backend.predict(body, ("next_purchase",), call)
 
 
 @router.post("/segment", response_model=s.SegmentAnswer, **_may("predict"))
-def segment(backend: Here, body: s.PredictRequest, call: Asked) -> bytes:
+async def segment(backend: Here, body: s.PredictRequest, call: Asked) -> bytes:
     """The group the customer belongs to."""
-    return backend.predict(body, ("segment",), call)
+    return await backend.predict(body, ("segment",), call)
 
 
 @router.post("/predict_many", response_model=s.Predictions, **_may("predict"))

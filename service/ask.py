@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
 PARTS: Final = ("churn", "customer_value", "next_purchase", "segment")
-
-Consent = Mapping[str, bool]  # by purpose
 
 
 class Ask(NamedTuple):

@@ -13,6 +13,7 @@ from histories.settings import Settings
 from histories.store import Store
 from service import schemas as s
 from service.answers import Answers
+from service.asked import Asked
 from service.clock import Clock, wall
 from service.errors import Problem, bad_input
 from service.incoming import to_tables
@@ -38,8 +39,8 @@ class Backend:
         self.releases = releases
         self.clock = Clock(settings.clock, store.zone)
         self.present = Present(store, self.clock, self.metrics)
-        self.queue = Queue(settings.queue_limit)
         self.answers = Answers(self.present, self.clock, releases, self.metrics, settings.deadline_ms / 1000)
+        self.queue = Queue(settings.queue_limit, self.answers.together)
         self._rates = RateLimits(settings.rate_limit)
         self._telemetry = Telemetry.of(settings)
         self._writer = ThreadPoolExecutor(1, "writer")  # a store takes one write at a time anyway
@@ -64,9 +65,9 @@ class Backend:
 
     # -- predictions ----------------------------------------------------------------------------------------------
 
-    def predict(self, body: s.PredictRequest, parts: tuple[str, ...], call: Call | None = None) -> bytes:
+    async def predict(self, body: s.PredictRequest, parts: tuple[str, ...], call: Call | None = None) -> bytes:
         """The envelope of one customer's answer with those parts, as JSON."""
-        return self.answers.one(body, parts, call)
+        return (await self.queue.answered(Asked(body, parts, call))).told()
 
     async def predict_many(self, body: s.PredictManyRequest) -> bytes:
         """In the order of the ids, all as of the same instant; other requests are served in between."""

@@ -53,8 +53,8 @@ class Metrics:
     def stage(self, name: str, seconds: float) -> None:
         self._stages.of(name).observe(seconds)
 
-    def answer(self, part: str, source: str, fallback: str | None, release: str) -> None:
-        self._answers.of(part, source, fallback or "", release).inc()
+    def answers(self, times: int, part: str, source: str, fallback: str | None, release: str) -> None:
+        self._answers.of(part, source, fallback or "", release).inc(times)
 
     def lines(self, outcome: str, count: int) -> None:
         self._lines.of(outcome).inc(count)

@@ -1,4 +1,4 @@
-"""The part next_purchase: when, and which products, by what the customer allows and what is known."""
+"""The part next_purchase: when, and which products, by what customers allow and what is known."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from datetime import date, timedelta
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from histories.clock import local_day
 from histories.history import Catalog, History
-from service.ask import Ask, Consent, Moment
+from service.ask import Ask, Moment
+from service.customers import Customers, both, spread
 from service.fallbacks import Part
 from service.release import Release
 
@@ -23,35 +23,35 @@ Time = tuple[str | None, list[float] | None]  # expected date, probabilities of 
 Products = list[dict[str, Any]]
 
 
-def next_purchase(
-    history: History,
-    X: NDArray[np.float32],
-    bought: bool,
-    consent: Consent,
-    release: Release,
-    moment: Moment,
-    ask: Ask,
-    churn: Part | None = None,
-) -> Part:
-    """Of the only customer. Timing needs a purchase and consent to prediction; own products, to recommendation, too.
+def next_purchases(
+    customers: Customers, release: Release, moment: Moment, ask: Ask, churn: list[Part] | None = None
+) -> list[Part]:
+    """Timing needs a purchase and consent to prediction; own products, to recommendation, too.
 
-    `churn`: that part of the same answer, where it has been made: the dates lie on the curve that ends there.
+    `churn`: that part of the same answers, where it has been made: the dates lie on the curve that ends there.
     """
-    if not consent["prediction"]:
-        return _part("withheld", "popularity", _NO_TIME, _popular(history.catalog, release, ask))
-    time = _time(X, release, moment, history.zone, churn) if bought else _NO_TIME
-    if consent["recommendation"] and bought:
-        return _part("model", None, time, _own_products(history, X, release, moment, ask))
-    popular = _popular(history.catalog, release, ask)
-    if consent["recommendation"] and any(product in history.catalog.code_of for product in ask.basket):
-        return _part("model", None, time, popular)
-    return _part("fallback", "popularity", time, popular)
+    times, own = _times(customers, release, moment, churn), both(customers.known, customers.advised)
+    goes_with = any(product in customers.history.catalog.code_of for product in ask.basket)
+    popular = _popular(customers.history.catalog, release, ask) if not all(own) else []
+
+    def other(place: int) -> Part:
+        if not customers.predicted[place]:
+            return _part("withheld", "popularity", _NO_TIME, popular)
+        if customers.advised[place] and goes_with:
+            return _part("model", None, times[place], popular)
+        return _part("fallback", "popularity", times[place], popular)
+
+    chosen = _own_products(customers.only(own), release, moment, ask) if any(own) else []
+    whose = [time for time, is_own in zip(times, own, strict=True) if is_own]
+    made = (_part("model", None, time, products) for time, products in zip(whose, chosen, strict=True))
+    return spread(own, made, other)
 
 
-def too_late(catalog: Catalog, consent: Consent, release: Release, ask: Ask, fallback: str) -> Part:
+def too_late(customers: Customers, release: Release, ask: Ask, fallback: str) -> list[Part]:
     """What sells, where there is no time, or no history, for more."""
-    source, label = ("fallback", fallback) if consent["prediction"] else ("withheld", "popularity")
-    return _part(source, label, _NO_TIME, _popular(catalog, release, ask))
+    products = _popular(customers.history.catalog, release, ask)
+    labels = {True: ("fallback", fallback), False: ("withheld", "popularity")}
+    return [_part(*labels[allows], _NO_TIME, products) for allows in customers.predicted]
 
 
 def _part(source: str, fallback: str | None, time: Time, products: Products) -> Part:
@@ -65,18 +65,22 @@ def _part(source: str, fallback: str | None, time: Time, products: Products) -> 
     }
 
 
-def _time(X: NDArray[np.float32], release: Release, moment: Moment, zone: str, churn: Part | None) -> Time:
-    if release.next_purchase.timing is None:
-        return _NO_TIME
-    if churn is not None and churn["source"] == "model":
-        lapse = np.array([churn["probability"]])
+def _times(customers: Customers, release: Release, moment: Moment, churn: list[Part] | None) -> list[Time]:
+    """Of each customer; none where nothing is known or may be said."""
+    if release.next_purchase.timing is None or not len(customers.X):
+        return [_NO_TIME] * len(customers)
+    known = [part for part in churn or () if part["source"] == "model"]
+    if len(known) == len(customers.X):
+        lapse = np.array([part["probability"] for part in known])
     else:
-        lapse = release.churn.predict(release.columns("churn", X), moment.as_of)
-    days, weeks = release.next_purchase.when(release.columns("next_purchase", X), moment.as_of, lapse)
-    return _date_after(local_day(moment.as_of, zone), float(days[0])), weeks[0].tolist()
+        lapse = release.churn.predict(release.columns("churn", customers.X), moment.as_of)
+    days, weeks = release.next_purchase.when(release.columns("next_purchase", customers.X), moment.as_of, lapse)
+    today = local_day(moment.as_of, customers.history.zone)
+    made = ((_date_after(today, wait), shares) for wait, shares in zip(days.tolist(), weeks.tolist(), strict=True))
+    return [next(made) if is_known else _NO_TIME for is_known in customers.known]
 
 
-def _own_products(history: History, X: NDArray[np.float32], release: Release, moment: Moment, ask: Ask) -> Products:
+def _own_products(history: History, release: Release, moment: Moment, ask: Ask) -> list[Products]:
     chosen = release.next_purchase.recommend(
         history,
         moment.as_of,
@@ -87,9 +91,8 @@ def _own_products(history: History, X: NDArray[np.float32], release: Release, mo
         in_stock_only=ask.in_stock_only,
         repeat=ask.repeat,
         upsell=ask.upsell,
-        X=X,
     )
-    return _named(chosen[0], history.catalog)
+    return [_named(items, history.catalog) for items in chosen]
 
 
 def _popular(catalog: Catalog, release: Release, ask: Ask) -> Products:

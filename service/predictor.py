@@ -1,4 +1,4 @@
-"""From one customer's history to answers: pure functions, the same for a request and at a release's trial.
+"""From the histories of some customers to answers: pure functions, the same for a request and at a release's trial.
 
 A part of an answer is a plain dict of the shape that schemas.py documents: pydantic models of it would cost a request
 twice as long as writing its JSON.
@@ -10,19 +10,15 @@ import math
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from histories.history import History
-from models.frame import rows
 from service import fallbacks
-from service.ask import Ask, Consent, Moment
+from service.ask import Ask, Moment
+from service.customers import Customers, Rows, spread
 from service.fallbacks import Part
-from service.next_purchases import next_purchase, too_late
+from service.next_purchases import next_purchases, too_late
 from service.release import Release
 
 Parts = dict[str, Part]
-Row = NDArray[np.float32]  # (1, features)
 
 
 class Watch(Protocol):
@@ -41,97 +37,94 @@ class Unhurried:
         return True
 
 
-def answer(
+def answers(
     history: History,
-    consent: Consent,
     release: Release,
     moment: Moment,
     ask: Ask,
     watch: Watch = Unhurried(),  # noqa: B008 - it holds nothing
-) -> Parts:
-    """The parts asked for about the only customer of the history.
+) -> list[Parts]:
+    """The parts asked for about each customer of the history, in their order; an answer does not depend on the others.
 
     Who has not bought by then is answered with labelled fallbacks; who has not consented, with what needs no consent.
     A part for which the time does not suffice becomes a fallback, labelled `deadline`.
     """
-    X, _ = rows(history, moment.as_of, release.encoder, live=moment.live)
+    customers = Customers.of(history, release, moment)
     watch.lap("features")
-    bought = bool(X[0, release.bought_at] > 0)
-    made: Parts = {}
+    made: dict[str, list[Part]] = {}
     for part in ask.parts:
         stage = ask.stage(part)
         if not watch.enough_for(stage):
-            made[part] = _late(part, history, consent, release, moment, ask)
+            made[part] = _late(part, customers, release, moment, ask, "deadline")
             continue
         if part == "next_purchase":
-            made[part] = next_purchase(history, X, bought, consent, release, moment, ask, made.get("churn"))
+            made[part] = next_purchases(customers, release, moment, ask, made.get("churn"))
         else:
-            made[part] = _score(part, X, bought, consent, release, moment, ask.explain)
+            made[part] = _scores(part, customers, release, moment, ask.explain)
         watch.lap(stage)
-    return made
+    return [dict(zip(made, parts, strict=True)) for parts in zip(*made.values(), strict=True)]
 
 
 def unread(history: History, release: Release, moment: Moment, ask: Ask, fallback: str) -> Parts:
-    """The parts for somebody of whom nothing could be read, labelled with the reason."""
-    return {part: _late(part, history, _ALLOWED, release, moment, ask, fallback) for part in ask.parts}
+    """The parts for somebody of whom nothing could be read, labelled with the reason; the history is of nobody."""
+    nobody = Customers.of(history, release, moment)
+    return {part: _late(part, nobody, release, moment, ask, fallback)[0] for part in ask.parts}
 
 
-_ALLOWED: Final = {"prediction": True, "recommendation": True, "training": True}
-
-
-def _late(
-    part: str,
-    history: History,
-    consent: Consent,
-    release: Release,
-    moment: Moment,
-    ask: Ask,
-    fallback: str = "deadline",
-) -> Part:
+def _late(part: str, customers: Customers, release: Release, moment: Moment, ask: Ask, fallback: str) -> list[Part]:
     if part == "next_purchase":
-        return too_late(history.catalog, consent, release, ask, fallback)
-    if not consent["prediction"]:
+        return too_late(customers, release, ask, fallback)
+    prior = fallbacks.prior(part, release, moment.as_of) | {"fallback": fallback}
+    return [dict(prior) if allows else fallbacks.withheld(part, release) for allows in customers.predicted]
+
+
+def _scores(part: str, customers: Customers, release: Release, moment: Moment, explain: bool) -> list[Part]:
+    def unknown(place: int) -> Part:
+        if customers.predicted[place]:
+            return fallbacks.prior(part, release, moment.as_of)
         return fallbacks.withheld(part, release)
-    return fallbacks.prior(part, release, moment.as_of) | {"fallback": fallback}
+
+    made = _MAKERS[part](release, customers.X, moment.as_of, explain) if len(customers.X) else ()
+    return spread(customers.known, made, unknown)
 
 
-def _score(part: str, X: Row, bought: bool, consent: Consent, release: Release, moment: Moment, explain: bool) -> Part:
-    if not consent["prediction"]:
-        return fallbacks.withheld(part, release)
-    if not bought:
-        return fallbacks.prior(part, release, moment.as_of)
-    return _MAKERS[part](release, X, moment.as_of, explain)
-
-
-def _churn(release: Release, X: Row, as_of: int, explain: bool) -> Part:
+def _churn(release: Release, X: Rows, as_of: int, explain: bool) -> list[Part]:
     columns = release.columns("churn", X)
-    reasons = _reasons(release.churn, columns, as_of) if explain else ()
-    return fallbacks.churn_part(float(release.churn.predict(columns, as_of)[0]), release, reasons=reasons)
+    chances = release.churn.predict(columns, as_of).tolist()
+    reasons = _reasons(release.churn, columns, as_of, explain)
+    return [fallbacks.churn_part(chance, release, reasons=why) for chance, why in zip(chances, reasons, strict=True)]
 
 
-def _customer_value(release: Release, X: Row, as_of: int, explain: bool) -> Part:
+def _customer_value(release: Release, X: Rows, as_of: int, explain: bool) -> list[Part]:
     columns = release.columns("customer_value", X)
-    reasons = _reasons(release.customer_value, columns, as_of) if explain else ()
-    value = release.customer_value.predict(columns, as_of)
-    return fallbacks.value_part([float(column[0]) for column in value], release, reasons=reasons)
+    values = zip(*(column.tolist() for column in release.customer_value.predict(columns, as_of)), strict=True)
+    reasons = _reasons(release.customer_value, columns, as_of, explain)
+    return [fallbacks.value_part(numbers, release, reasons=why) for numbers, why in zip(values, reasons, strict=True)]
 
 
-def _segment(release: Release, X: Row, as_of: int, explain: bool) -> Part:
-    code = release.segments.predict(release.columns("segments", X), as_of)[0]
-    return fallbacks.segment_part(release.segments.names[code])
+def _segment(release: Release, X: Rows, as_of: int, explain: bool) -> list[Part]:
+    names = release.segments.names
+    codes = release.segments.predict(release.columns("segments", X), as_of)
+    return [fallbacks.segment_part(names[code]) for code in codes.tolist()]
 
 
-_MAKERS: Final[dict[str, Callable[[Release, Row, int, bool], Part]]] = {
+_MAKERS: Final[dict[str, Callable[[Release, Rows, int, bool], list[Part]]]] = {
     "churn": _churn,
     "customer_value": _customer_value,
     "segment": _segment,
 }
 
 
-def _reasons(model: Any, columns: Row, as_of: int) -> list[dict[str, Any]]:
+def _reasons(model: Any, columns: Rows, as_of: int, explain: bool) -> list[list[dict[str, Any]]]:
+    """Of each row; none where they are not asked for."""
+    if not explain:
+        return [[]] * len(columns)
     return [
-        {"feature": why.feature, "value": finite(why.value), "effect": float(why.effect), "text": why.text}
-        for why in model.explain(columns, as_of)[0]
+        [
+            {"feature": why.feature, "value": finite(why.value), "effect": float(why.effect), "text": why.text}
+            for why in whys
+        ]
+        for whys in model.explain(columns, as_of)
     ]
 
 

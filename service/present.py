@@ -21,11 +21,10 @@ from numpy.typing import NDArray
 
 from features.nobody import nobody
 from histories.clock import HOUR
-from histories.columns import PURPOSES
 from histories.erasure import masked_rows
 from histories.history import History
 from histories.incoming import Rates
-from histories.lookup import Known, Rows
+from histories.lookup import STRANGER, Rows
 from histories.store import Store
 from service.clock import Clock
 from service.errors import of_database
@@ -60,7 +59,6 @@ class Present:
         self._masked: tuple[str, int] | None = None  # the release, and the erasures that are masked in it
         self._catalog = store.catalog()
         self._coverage = _Coverage(store)
-        self._strangers = dict.fromkeys(PURPOSES, store.settings.consent)
         self._file = _File(store.settings.store)
         self._customers: OrderedDict[str, tuple[int, Rows | None]] = OrderedDict()
 
@@ -99,12 +97,9 @@ class Present:
             return self._newest
         return self._coverage.newest(as_of)
 
-    def customer(self, customer: str) -> Known:
-        """A customer's history and consent; an empty history for an unknown one."""
-        rows = self.rows(customer)
-        if rows is None:
-            return Known(self._nobody(customer), self._strangers)
-        return self._store.made(rows, self.zone)
+    def customers(self, customers: Sequence[str]) -> History:
+        """Their histories, with what they consent to; empty ones of the unknown."""
+        return self._store.made([self.rows(customer) or STRANGER for customer in customers], self.zone)
 
     def rows(self, customer: str) -> Rows | None:
         """All that is held of a customer, None of an unknown one."""
@@ -129,7 +124,8 @@ class Present:
         return self._store.history_from(order_rows(lines, self.rates(), self.zone, "history", None))
 
     def anybody(self) -> History:
-        return self._nobody("")
+        """Of somebody who has never done anything."""
+        return replace(nobody(self.zone), catalog=self._catalog)
 
     def rates(self) -> Rates:
         return Rates(self._store.currency, self._store.settings.rates)
@@ -183,10 +179,6 @@ class Present:
             _log.info(json.dumps({"event": "store_reached_again"}))
             self._metrics.stale(False)
         self.stale = False
-
-    def _nobody(self, customer: str) -> History:
-        empty = nobody(self.zone)
-        return replace(empty, customer_id=np.array([customer], dtype=object), catalog=self._catalog)
 
 
 class StoreGone(sa.exc.SQLAlchemyError):

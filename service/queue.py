@@ -1,21 +1,29 @@
-"""Requests of one worker, answered one at a time in the order they came, and no more waiting than can be answered."""
+"""Requests of one worker, answered in the order they came, and no more waiting than can be answered."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
 
 from service.errors import Problem
 
+T = TypeVar("T")
+# Answered in one pass: most of what a pass costs, it costs once. It holds up whoever comes meanwhile by so many
+# answers, so there are few.
+TOGETHER: Final = 8
 
-class Queue:
-    """Between two answers the event loop looks at its sockets: who comes is counted, and refused, at once."""
 
-    def __init__(self, limit: int) -> None:
-        """`limit`: so many may wait."""
+class Queue(Generic[T]):
+    """Between two passes the event loop looks at its sockets: who comes is counted, and refused, at once."""
+
+    def __init__(self, limit: int, answer: Callable[[list[T]], None]) -> None:
+        """`limit`: so many may wait. `answer` answers at most TOGETHER of what is waiting, in one go."""
         self._limit = limit
-        self._waiting: deque[asyncio.Future[None]] = deque()
-        self._taken = False
+        self._answer = answer
+        self._waiting: deque[tuple[asyncio.Future[None], T | None]] = deque()
+        self._busy = False
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -27,23 +35,54 @@ class Queue:
 
     async def turn(self) -> None:
         """Wait for one's turn; what the caller then does without awaiting is done before the next has theirs."""
-        loop = asyncio.get_running_loop()
-        if self._taken:
-            waiter = loop.create_future()
-            self._waiting.append(waiter)
-            try:
-                await waiter
-            except asyncio.CancelledError:
-                if not waiter.cancelled():  # its turn had come already
-                    self._pass_on()
-                raise
-        self._taken = True
-        loop.call_soon(self._pass_on)
+        await self._wait(None)
 
-    def _pass_on(self) -> None:
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
+    async def answered(self, asked: T) -> T:
+        """What was asked, once it has been answered. Raises what `answer` raises."""
+        await self._wait(asked)
+        return asked
+
+    def _wait(self, asked: T | None) -> asyncio.Future[None]:
+        loop = asyncio.get_running_loop()
+        waiter = loop.create_future()
+        self._waiting.append((waiter, asked))
+        if not self._busy:  # what else came in with it is read first, and answered with it
+            self._busy = True
+            loop.call_soon(self._go_on)
+        return waiter
+
+    def _go_on(self) -> None:
+        """The next pass, or the next turn, whose taker goes on before this is called again."""
+        waiters, asked = self._next()
+        if not waiters:
+            self._busy = False
+            return
+        try:
+            if asked:
+                self._answer(asked)
+        except Exception as error:  # noqa: BLE001 - those who wait for the answers deal with it
+            for waiter in waiters:
+                waiter.set_exception(error)
+        else:
+            for waiter in waiters:
                 waiter.set_result(None)
-                return
-        self._taken = False
+        asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _next(self) -> tuple[list[asyncio.Future[None]], list[T]]:
+        """Who waits for the next pass and what they ask; or who has the next turn. Nobody, if none is waiting."""
+        waiters: list[asyncio.Future[None]] = []
+        asked: list[T] = []
+        while self._waiting and len(waiters) < TOGETHER:
+            waiter, wanted = self._waiting[0]
+            if waiter.done():  # given up
+                self._waiting.popleft()
+            elif wanted is not None:
+                waiters.append(waiter)
+                asked.append(wanted)
+                self._waiting.popleft()
+            elif waiters:
+                break
+            else:
+                self._waiting.popleft()
+                return [waiter], []
+        return waiters, asked

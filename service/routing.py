@@ -25,7 +25,7 @@ from service.wire import Call, log, read, send_json, send_problem
 
 
 class Direct(APIRoute):
-    """Plain functions answer in under a millisecond and run in the event loop, in turn; longer work is `async`."""
+    """Plain functions answer in under a millisecond and run in the event loop, in turn; what waits is `async`."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         scope_of_key = (options.get("openapi_extra") or {}).get("x-scope")
@@ -48,7 +48,7 @@ def _answering(endpoint: Callable[..., Any], scope_of_key: str | None) -> Callab
     wants_call = "call" in inspect.signature(endpoint).parameters
 
     async def answer(call: Call, backend: Any, receive: Receive) -> BaseModel | bytes:
-        if not waits:
+        if scope_of_key == "predict":
             backend.queue.check()
         if scope_of_key:
             backend.admit(call.authorization, scope_of_key)

@@ -128,7 +128,7 @@ def _products(
                 for name in ("products", "product_scores", "products_source")}  # fmt: skip
     who = np.flatnonzero(own)
     part = history if len(who) == len(history) else of_customers(history, who)
-    chosen = release.next_purchase.recommend(part, moment.as_of, k, live=moment.live, X=X[who]) if len(who) else []
+    chosen = release.next_purchase.recommend(part, moment.as_of, k, live=moment.live) if len(who) else []
     lists: list[Sequence[Any]] = [()] * len(history)
     if len(who) < len(history):
         lists = [release.next_purchase.popular(history.catalog, k)] * len(history)

@@ -76,8 +76,7 @@ class Regulars:
     async def predict(self, ctx: bentoml.Context, **body: Any) -> s.Prediction:
         """All four answers on one customer."""
         with _Told(ctx) as backend:
-            await backend.queue.turn()
-            return s.Prediction.model_validate_json(backend.predict(s.PredictRequest(**body), PARTS))
+            return s.Prediction.model_validate_json(await backend.predict(s.PredictRequest(**body), PARTS))
 
     @bentoml.api(input_spec=s.PredictManyRequest)
     async def predict_many(self, ctx: bentoml.Context, **body: Any) -> s.Predictions:

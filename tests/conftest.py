@@ -21,6 +21,7 @@ from histories.store import Store
 from tests.postgres import create_schema, postgres
 
 Factory = pytest.TempPathFactory
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as regulars.main: the tests' processes share the cores
 TOY_CUSTOMERS = 600
 
 

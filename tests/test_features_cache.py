@@ -6,11 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numba as nb
 import pytest
 
-from histories.compiled import sources
+from histories.compiled import compiled, sources
 
 ROOT = Path(__file__).parents[1]
 
@@ -73,6 +75,15 @@ def test_without_a_usable_folder_it_compiles_each_time(tree):
     nowhere = tree / "file"
     nowhere.touch()
     assert scaled(tree, nowhere) == 42
+
+
+def test_threads_that_come_at_once_compile_a_function_of_one_signature_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("histories.compiled._writable", lambda folder: False)
+    doubled = compiled(lambda value: value * 2, signature=lambda: (nb.int64,))
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(doubled, range(4))) == [0, 2, 4, 6]
+    with pytest.raises(TypeError):
+        doubled("text")
 
 
 def test_every_block_is_among_the_sources_of_the_kernel():

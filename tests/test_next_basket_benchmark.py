@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from benchmarks.baskets import read_split
+from benchmarks.baskets import Split, read_split
 from benchmarks.made_up_baskets import made_up_baskets
 from benchmarks.next_basket import run
-from benchmarks.peers_baskets import _decayed, tifu_knn, up_cf
+from benchmarks.peers_baskets import TIFU_GRID, _beside_tifu, _best, _decayed, tifu_knn, up_cf
 from models.neighbours import GROUP_DECAY, GROUPS, basket_weights
 from tests.pieces import from_python
 
@@ -44,6 +45,19 @@ def test_a_single_earlier_basket_is_enough(tmp_path: Path) -> None:
     file = tmp_path / "two.json"
     file.write_text(json.dumps({str(user): [[user % 5, 7], [user % 3]] for user in range(30)}))
     assert all("error" not in row for row in run(file, None)["rows"])  # type: ignore[attr-defined]
+
+
+def test_peers_are_tuned_beyond_the_edge_of_their_grid(tmp_path: Path) -> None:
+    def the_fewer_the_better(held: Split, settings: tuple[float, ...]) -> NDArray[np.int64]:
+        return np.array(
+            [
+                [target[at] if len(target) > at and settings[0] <= limit else -1 for at, limit in enumerate((100, 33))]
+                for target in held.targets
+            ]
+        )
+
+    best = _best(read_split(written(tmp_path), None), TIFU_GRID, the_fewer_the_better, _beside_tifu)
+    assert best[0] == 33
 
 
 def test_the_models_decayed_baskets_are_those_of_the_peer() -> None:

@@ -13,10 +13,11 @@ from features.baskets import baskets_of, visible_baskets
 from histories.clock import end_of_day
 from histories.history import History
 from histories.selection import of_customers
+from models.candidates import FOLLOW_LIMIT, OWN_LIMIT, _moved, own_part
 from models.follow_links import PENALTY, follow_links
 from models.neighbours import without
-from models.next_purchase import NextPurchase
-from models.targets import first_baskets, windows
+from models.next_purchase import NextPurchase, _targets
+from models.targets import MOST_WINDOWS, WINDOWS, first_baskets, windows
 from tests.shops import toy_history
 
 AS_OF = end_of_day(date(2024, 7, 1), "UTC")
@@ -142,6 +143,26 @@ def test_targets_follow_the_cut_and_what_is_known_of_them_does_not(history: Hist
         assert ((baskets.day[targets] > window.cut) & (baskets.day[targets] <= window.until)).all()
         assert (baskets.day[targets - 1] <= window.cut).all()
         assert ((baskets.start[customers] < targets) & (targets < baskets.start[customers + 1])).all()
+
+
+def test_a_long_history_is_its_own_best_evidence() -> None:
+    assert own_part(6) == pytest.approx(6 / 66)
+    assert own_part(180) == pytest.approx(0.75)
+    assert _moved(own_part(180), OWN_LIMIT) == 0  # nothing is wanted
+    assert _moved(own_part(6), 300) == 1
+    assert _moved(own_part(180), 300) == 11
+    assert _moved(own_part(10**6), 10**6) == FOLLOW_LIMIT - 1  # a new product or two are always asked about
+
+
+def test_older_windows_are_asked_only_for_want_of_targets(monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = made_up(customers=10, months=9)
+    late = end_of_day(date(2024, 10, 1), "UTC")
+    baskets = visible_baskets(shop.lines, late, np.arange(len(shop.catalog), dtype=np.int32))
+    today = int(baskets.day.max())
+    assert WINDOWS < len(list(_targets(baskets, today, 0))) <= MOST_WINDOWS
+    assert len(windows(baskets, today + 1000)) == MOST_WINDOWS
+    monkeypatch.setattr("models.next_purchase.ENOUGH", 1)
+    assert len(list(_targets(baskets, today, 0))) == WINDOWS
 
 
 def test_nothing_after_as_of_changes_the_model(history: History) -> None:

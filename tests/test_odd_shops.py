@@ -20,7 +20,7 @@ from histories.settings import Settings
 from histories.store import Store
 from models.next_purchase import NextPurchase
 from service.ask import Ask, Moment
-from service.predictor import Parts, answer
+from service.predictor import Parts, answers
 from service.release import Release
 from tests.odd_shops import LARGE, SMALL, Rows
 from training import recipe
@@ -28,7 +28,6 @@ from training import recipe
 HORIZON = 60
 AS_OF = "2025-06-30"
 NOW = to_instant(datetime(2025, 7, 1, tzinfo=UTC))
-ALLOWED = {"prediction": True, "recommendation": True, "training": True}
 _SOURCES = {"model", "fallback"}
 
 
@@ -93,30 +92,30 @@ def ask_everybody(store: Store, release: Release) -> list[Parts]:
     history = store.history()
     moment = Moment(parse_as_of(AS_OF, "UTC"), live=False)
     everybody = (of_customers(history, np.array([position])) for position in range(len(history)))
-    answers = [answer(customer, ALLOWED, release, moment, Ask(explain=True)) for customer in everybody]
+    answered = [answers(customer, release, moment, Ask(explain=True))[0] for customer in everybody]
     spent, bought = _spent(history)
-    for parts, has_bought in zip(answers, bought.tolist(), strict=True):
+    for parts, has_bought in zip(answered, bought.tolist(), strict=True):
         assert parts["churn"]["source"] == ("model" if has_bought else "fallback")
         assert bool(parts["churn"]["reasons"]) == has_bought
         check(parts, float(spent.max()))
     nobody = store.history_from([{"customer_id": "nobody", "occurred_at": "2030-01-01T10:00:00Z"}])
-    unknown = answer(nobody, ALLOWED, release, moment, Ask())
+    unknown = answers(nobody, release, moment, Ask())[0]
     assert (unknown["churn"]["source"], unknown["churn"]["fallback"]) == ("fallback", "prior")
     check(unknown, float(spent.max()))
-    return answers
+    return answered
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_a_small_or_odd_shop_gets_sane_answers(name: str, tmp_path: Path) -> None:
     with closing(opened(SMALL[name](), tmp_path)) as store:
-        answers = ask_everybody(store, quickly_fitted(store.history(), tmp_path / "release"))
+        answered = ask_everybody(store, quickly_fitted(store.history(), tmp_path / "release"))
     if name == "no_products":
-        assert all(parts["next_purchase"]["products"] == [] for parts in answers)
+        assert all(parts["next_purchase"]["products"] == [] for parts in answered)
     if name == "a_cancelled_giant":
-        assert max(parts["customer_value"]["high"] for parts in answers) < 10_000
+        assert max(parts["customer_value"]["high"] for parts in answered) < 10_000
     if name == "no_money":
-        assert all(parts["customer_value"]["expected_spend"] == 0 for parts in answers)
-        assert any(parts["customer_value"]["expected_orders"] > 0 for parts in answers)
+        assert all(parts["customer_value"]["expected_spend"] == 0 for parts in answered)
+        assert any(parts["customer_value"]["expected_orders"] > 0 for parts in answered)
 
 
 @pytest.mark.prove

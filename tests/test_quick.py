@@ -13,8 +13,7 @@ import sqlalchemy as sa
 
 from histories import quick, sqlite
 from histories.columns import EVENTS, ORDERS, table
-from histories.history import EVENT_KINDS, NO_CODE
-from histories.lookup import Known
+from histories.history import EVENT_KINDS, NO_CODE, History
 from histories.settings import Settings
 from histories.store import Store
 from service.memory import made_from
@@ -39,15 +38,17 @@ def store(tmp_path: Path) -> Store:
     return opened
 
 
-def same(one: Known, other: Known) -> None:
-    assert one.consent == other.consent
+def same(one: History, other: History) -> None:
+    assert {name: each.tolist() for name, each in one.consent.items()} == {
+        name: each.tolist() for name, each in other.consent.items()
+    }
     for part in ("lines", "events"):
-        for name in getattr(one.history, part).__dataclass_fields__:
-            mine, theirs = (getattr(getattr(known.history, part), name) for known in (one, other))
+        for name in getattr(one, part).__dataclass_fields__:
+            mine, theirs = (getattr(getattr(history, part), name) for history in (one, other))
             assert mine.dtype == theirs.dtype
             np.testing.assert_array_equal(mine, theirs)
-    assert {name: values.tolist() for name, values in one.history.attributes.items()} == {
-        name: values.tolist() for name, values in other.history.attributes.items()
+    assert {name: values.tolist() for name, values in one.attributes.items()} == {
+        name: values.tolist() for name, values in other.attributes.items()
     }
 
 
@@ -58,40 +59,40 @@ def made(store: Store, customer: str) -> int:
 
 @pytest.mark.skipif(sqlite.library() is None, reason="this interpreter hides SQLite's functions")
 def test_the_library_and_the_driver_read_the_same(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    direct, held = [store.known(customer) for customer in STRANGE], [made(store, customer) for customer in STRANGE]
+    direct, held = [store.history_of(customer) for customer in STRANGE], [made(store, customer) for customer in STRANGE]
     monkeypatch.setattr(sqlite, "library", lambda: None)
     driver = Store.open(str(store.engine.url), Settings())
     for mine, customer in zip(direct, STRANGE, strict=True):
-        theirs = driver.known(customer)
+        theirs = driver.history_of(customer)
         assert mine is not None
         assert theirs is not None
         same(mine, theirs)
     assert [made(driver, customer) for customer in STRANGE] == held
-    assert len(direct[1].history.lines.amount) > 200
-    assert driver.known("nobody") is None
+    assert len(direct[1].lines.amount) > 200
+    assert driver.history_of("nobody") is None
     assert driver.version() == 1
 
 
 def test_nobody_and_somebody_without_a_line(store: Store) -> None:
-    assert store.known("nobody") is None
-    found = store.known("unheard of")
+    assert store.history_of("nobody") is None
+    found = store.history_of("unheard of")
     assert found is not None
-    assert len(found.history.lines.amount) == 0
+    assert len(found.lines.amount) == 0
 
 
 def test_what_another_added_since_the_products_were_read_has_no_code_yet(store: Store) -> None:
-    assert store.known("plain") is not None  # the products are known from here on
+    assert store.history_of("plain") is not None  # the products are known from here on
     line = {"customer_id": "plain", "occurred_at": "2024-03-01T10:00:00Z", "product_id": "brand new", "amount": 5.0}
     event = {"customer_id": "plain", "occurred_at": "2024-03-01T10:00:00Z", "kind": "brand new"}
     Store.open(str(store.engine.url), Settings()).add(table([line], ORDERS), table([event], EVENTS), now=NOW)
     rows = store.rows("plain")
     assert rows is not None
-    early = store.made(rows, store.zone).history
+    early = store.made([rows], store.zone)
     assert early.lines.product[-1] == NO_CODE
     assert early.events.kind[-1] == EVENT_KINDS.index("other")
-    later = store.known("plain")
+    later = store.history_of("plain")
     assert later is not None
-    assert later.history.catalog.product_id[later.history.lines.product[-1]] == "brand new"
+    assert later.catalog.product_id[later.lines.product[-1]] == "brand new"
 
 
 def test_the_version_follows_writers_of_other_connections(store: Store) -> None:
@@ -112,10 +113,10 @@ def test_a_lock_is_waited_for_and_then_told(store: Store) -> None:
         greedy.execute("PRAGMA locking_mode = EXCLUSIVE")
         greedy.execute("BEGIN EXCLUSIVE")
         with pytest.raises(sqlite3.OperationalError, match="locked"):
-            store.known("plain")
+            store.history_of("plain")
         greedy.execute("ROLLBACK")
     assert store.version() == version
-    assert store.known("plain") is not None
+    assert store.history_of("plain") is not None
 
 
 def test_a_file_that_is_gone_is_told_and_not_made_anew(tmp_path: Path) -> None:

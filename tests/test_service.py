@@ -222,8 +222,8 @@ def test_an_answer_is_remembered_until_something_is_written_about_the_customer(
     from service import answers
 
     made: list[object] = []
-    anew = answers.answer
-    monkeypatch.setattr(answers, "answer", lambda *about: made.append(about) or anew(*about))
+    anew = answers.answers
+    monkeypatch.setattr(answers, "answers", lambda *about: made.append(about) or anew(*about))
     first, second = mine.backend.store.customer_ids()[:2]
     hat = {"product_id": "hat"}
     view = {"kind": "view", "occurred_at": to_text(wall()), **hat}
@@ -475,7 +475,7 @@ def test_an_unknown_product_is_known_from_then_on(mine: Web) -> None:
 def test_as_long_as_nothing_is_written_nothing_is_read(mine: Web, loyal: str, monkeypatch: pytest.MonkeyPatch) -> None:
     first = mine.post("/v1/predict", {"customer_id": loyal})
     with monkeypatch.context() as unread:
-        unread.setattr(mine.backend.store, "known", lambda customer, **more: pytest.fail("read again"))
+        unread.setattr(mine.backend.store, "rows", lambda customer, **more: pytest.fail("read again"))
         assert mine.post("/v1/predict", {"customer_id": loyal}).content == first.content
 
 

@@ -31,7 +31,7 @@ def counted() -> Metrics:
     metrics = Metrics()
     metrics.request("/v1/predict", 200, 0.002)
     metrics.stage("history", 0.001)
-    metrics.answer("churn", "fallback", "prior", "2026-01-01-abcdef")
+    metrics.answers(1, "churn", "fallback", "prior", "2026-01-01-abcdef")
     metrics.lines("accepted", 3)
     metrics.served("2026-01-01-abcdef")
     metrics.refused()
@@ -74,16 +74,35 @@ def test_traces_hold_a_span_per_stage_under_the_callers_trace() -> None:
     kept, provider = InMemorySpanExporter(), trace.TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(kept))
     asked = call(traceparent=f"00-{TRACE}-b7ad6b7169203331-01")
-    watch = Stopwatch(Metrics(), Pace(), asked, 1.0)
+    watch = Stopwatch(Metrics(), Pace(), [asked], 1.0)
     watch.lap("history")
     watch.lap("churn")
     Telemetry(tracer=provider.get_tracer("test"), provider=provider).told(asked, 200, Metrics())
     spans: dict[str, Any] = {span.name: span for span in kept.get_finished_spans()}
-    assert set(spans) == {"/v1/predict", "history", "churn"}
+    assert set(spans) == {"/v1/predict", "queue", "history", "churn"}
     assert {f"{span.context.trace_id:032x}" for span in spans.values()} == {TRACE}
     whole = spans["/v1/predict"]
     assert spans["churn"].parent.span_id == whole.context.span_id
     assert whole.start_time <= spans["history"].start_time <= spans["churn"].end_time <= whole.end_time
+
+
+def test_what_a_pass_takes_is_shared_by_its_requests_and_the_first_deadline_holds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("time.perf_counter", lambda: now)
+    early = call()
+    now += 2
+    late, pace = call(), Pace()
+    watch = Stopwatch(Metrics(), pace, [early, late], 5.0)
+    assert [request.stages for request in (early, late)] == [[("queue", 100.0, 102.0)], [("queue", 102.0, 102.0)]]
+    now += 1
+    watch.lap("churn")
+    assert pace.usual("churn") == 0.5
+    assert early.stages[1] == late.stages[1] == ("churn", 102.0, 103.0)
+    assert watch.enough_for("churn", "churn")
+    assert not watch.enough_for("churn", "churn", "churn")
+    assert watch.hurried
 
 
 def test_without_traces_there_is_nothing_to_close() -> None:
@@ -117,6 +136,6 @@ def test_what_was_skipped_for_being_slow_is_tried_again() -> None:
     pace.note("churn", 10.0)
     asked = call()
     skipped = 0
-    while not Stopwatch(Metrics(), pace, asked, 5.0).enough_for("churn"):
+    while not Stopwatch(Metrics(), pace, [asked], 5.0).enough_for("churn"):
         skipped += 1
     assert 1 <= skipped < 20

@@ -1,7 +1,9 @@
-"""One customer's rows as a History of one: what an online call waits for, so without sorting, pandas or SQLAlchemy."""
+"""A few customers' rows as a History: what online calls wait for, so without sorting, pandas or SQLAlchemy."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, Final
 
 import numpy as np
@@ -9,7 +11,7 @@ from numpy.typing import NDArray
 
 from histories.arrays import match_voids
 from histories.clock import DAY, HOUR, transitions
-from histories.compiled import compiled
+from histories.compiled import compiled, piece
 from histories.history import EVENT_KINDS, FREE, NEVER, NO_CODE, PURCHASE, RETURN, Events, Lines, column_types
 
 _OTHER: Final = EVENT_KINDS.index("other")
@@ -24,30 +26,35 @@ EVENTS_SQL: Final = (
 )
 
 
-def lines_of(rows: NDArray[np.float64], zone: str, products: int) -> Lines:
-    """Rows of LINES_SQL as arrays.sorted_lines would make them.
+def lines_of(tables: Sequence[NDArray[np.float64]], zone: str, products: int) -> Lines:
+    """Rows of LINES_SQL, a table for each customer, as arrays.sorted_lines would make them.
 
     `products` are in the catalog that goes with them: one that was added between two looks has no code until the next.
     """
-    made = _room(Lines, len(rows))
-    _fill_lines(rows, *transitions(zone), products, *made)
+    made = _room(Lines, tables)
+    _fill_lines(_joined(tables), *transitions(zone), products, *made)
     return Lines(*made)
 
 
-def events_of(rows: NDArray[np.float64], kinds: NDArray[np.int8]) -> Events:
-    """Rows of EVENTS_SQL as arrays.sorted_events would make them.
+def events_of(tables: Sequence[NDArray[np.float64]], kinds: NDArray[np.int8]) -> Events:
+    """Rows of EVENTS_SQL, a table for each customer, as arrays.sorted_events would make them.
 
     `kinds` from the store's codes to EVENT_KINDS; one that was added since these were read is another kind.
     """
-    made = _room(Events, len(rows))
-    _fill_events(rows, kinds, *made)
+    made = _room(Events, tables)
+    _fill_events(_joined(tables), kinds, *made)
     return Events(*made)
 
 
-def _room(columns: Any, count: int) -> list[NDArray]:
-    """For the columns of Lines or Events of one customer. Compiled code fills them: to hand one back takes longer."""
+def _joined(tables: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    return tables[0] if len(tables) == 1 else np.concatenate(tables)
+
+
+def _room(columns: Any, tables: Sequence[NDArray[np.float64]]) -> list[NDArray]:
+    """Offsets, and room for the columns of Lines or Events. Compiled code fills it: to hand one back takes longer."""
     first, *others = column_types(columns).values()
-    return [np.empty(2, first), *(np.empty(count, dtype) for dtype in others)]
+    offsets = np.array([0, *accumulate(map(len, tables))], first)
+    return [offsets, *(np.empty(offsets[-1], dtype) for dtype in others)]
 
 
 @compiled
@@ -56,7 +63,6 @@ def _fill_lines(  # type: ignore[no-untyped-def]
     offsets, occurred, recorded, voided, day, hour, kind, product, quantities, amount, discount, channel,
 ):  # fmt: skip
     """The columns of Lines, in their order; `starts` and `shifts` are of the zone."""
-    offsets[0], offsets[1] = 0, len(rows)
     voided[:] = NEVER
     returns = False
     for at in range(len(rows)):
@@ -76,13 +82,20 @@ def _fill_lines(  # type: ignore[no-untyped-def]
 
 @compiled
 def _fill_events(rows, kinds, offsets, occurred, recorded, kind):  # type: ignore[no-untyped-def]
-    """The columns of Events, in their order: of one instant, those of the lower kind first."""
-    offsets[0], offsets[1] = 0, len(rows)
-    for row in range(len(rows)):
-        at, learned, code = np.int64(rows[row, 0]), np.int64(rows[row, 1]), np.int64(rows[row, 2])
-        what = kinds[code] if code < len(kinds) else np.int8(_OTHER)
-        learned, place = max(learned, at), row
-        while place > 0 and occurred[place - 1] == at and (kind[place - 1], recorded[place - 1]) > (what, learned):
-            occurred[place], recorded[place], kind[place] = at, recorded[place - 1], kind[place - 1]
-            place -= 1
-        occurred[place], recorded[place], kind[place] = at, learned, what
+    """The columns of Events, in their order: of one customer and instant, those of the lower kind first."""
+    for customer in range(len(offsets) - 1):
+        for row in range(offsets[customer], offsets[customer + 1]):
+            at, learned, code = np.int64(rows[row, 0]), np.int64(rows[row, 1]), np.int64(rows[row, 2])
+            what = kinds[code] if code < len(kinds) else np.int8(_OTHER)
+            place = _place(row, offsets[customer], at, max(learned, at), what, occurred, recorded, kind)
+            occurred[place], recorded[place], kind[place] = at, max(learned, at), what
+
+
+@piece
+def _place(row, first, at, learned, what, occurred, recorded, kind):  # type: ignore[no-untyped-def]
+    """Where the event of a row belongs; those of the customer's that come after it are moved on."""
+    place = row
+    while place > first and occurred[place - 1] == at and (kind[place - 1], recorded[place - 1]) > (what, learned):
+        occurred[place], recorded[place], kind[place] = at, recorded[place - 1], kind[place - 1]
+        place -= 1
+    return place

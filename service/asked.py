@@ -1,0 +1,30 @@
+"""One request about one customer, from when it came until it is answered."""
+
+from __future__ import annotations
+
+from service import schemas as s
+from service.ask import PARTS, Ask
+from service.wire import Call
+
+
+class Asked:
+    __slots__ = ("answer", "ask", "body", "call")
+
+    def __init__(self, body: s.PredictRequest, parts: tuple[str, ...] = PARTS, call: Call | None = None) -> None:
+        self.body, self.call = body, call
+        self.ask = Ask(
+            parts, body.k, body.explain, body.basket, body.exclude, body.in_stock_only, body.repeat, body.upsell
+        )
+        self.answer: bytes | Exception | None = None
+
+    @property
+    def about(self) -> tuple[object, ...]:
+        """All that decides the answer, beside what is held and when it is asked."""
+        return (self.body.customer_id, self.body.as_of, *self.ask)
+
+    def told(self) -> bytes:
+        """The answer as JSON; raises what went wrong."""
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        assert self.answer is not None
+        return self.answer

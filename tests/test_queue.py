@@ -1,0 +1,85 @@
+"""Who waits for an answer: in order, together, bounded; and what happens to the others when something goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from service.errors import Problem
+from service.queue import TOGETHER, Queue
+
+Passes = list[list[int]]
+
+
+def run(work: Callable[[Queue[int], Passes], Awaitable[None]], limit: int = 100) -> Passes:
+    """The passes that a piece of work made of a queue; number 13 cannot be answered."""
+    passes: Passes = []
+
+    def answer(asked: list[int]) -> None:
+        passes.append(asked)
+        if 13 in asked:
+            raise ArithmeticError
+
+    async def started() -> None:
+        await work(Queue(limit, answer), passes)
+
+    asyncio.run(started())
+    return passes
+
+
+def test_those_who_wait_are_answered_together_in_order_and_a_few_at_a_time() -> None:
+    async def work(queue: Queue[int], passes: Passes) -> None:
+        answered = await asyncio.gather(*(queue.answered(number) for number in range(TOGETHER + 2)))
+        assert answered == list(range(TOGETHER + 2))
+        assert await queue.answered(50) == 50
+        assert len(queue) == 0
+
+    assert run(work) == [list(range(TOGETHER)), [TOGETHER, TOGETHER + 1], [50]]
+
+
+def test_a_turn_comes_in_its_order_and_ends_before_the_next_pass() -> None:
+    async def work(queue: Queue[int], passes: Passes) -> None:
+        async def taker() -> None:
+            await queue.turn()
+            passes.append([])
+
+        await asyncio.gather(queue.answered(1), queue.answered(2), taker(), queue.answered(3))
+
+    assert run(work) == [[1, 2], [], [3]]
+
+
+def test_a_full_queue_says_so() -> None:
+    async def work(queue: Queue[int], passes: Passes) -> None:
+        waiting = [asyncio.ensure_future(queue.answered(number)) for number in range(2)]
+        queue.check()
+        await asyncio.sleep(0)
+        with pytest.raises(Problem, match="too many"):
+            queue.check()
+        await asyncio.gather(*waiting)
+        queue.check()
+
+    assert run(work, limit=2) == [[0, 1]]
+
+
+def test_a_pass_that_fails_is_told_to_its_own_and_the_next_is_made() -> None:
+    async def work(queue: Queue[int], passes: Passes) -> None:
+        numbers = [13, *range(TOGETHER)]
+        answered = await asyncio.gather(*map(queue.answered, numbers), return_exceptions=True)
+        assert [isinstance(answer, ArithmeticError) for answer in answered] == [True] * TOGETHER + [False]
+
+    assert run(work) == [[13, *range(TOGETHER - 1)], [TOGETHER - 1]]
+
+
+def test_who_gave_up_is_not_answered() -> None:
+    async def work(queue: Queue[int], passes: Passes) -> None:
+        waiting = [asyncio.ensure_future(queue.answered(number)) for number in range(3)]
+        turn = asyncio.ensure_future(queue.turn())
+        await asyncio.sleep(0)
+        waiting[1].cancel()
+        turn.cancel()
+        assert await asyncio.gather(*waiting[::2]) == [0, 2]
+        assert await queue.answered(4) == 4
+
+    assert run(work) == [[0, 2], [4]]
