@@ -120,6 +120,18 @@ def simulate(
 def warm_up() -> None:
     """Compile ahead what the other commands need, on a made-up shop, while others go first."""
     import signal
+
+    from features.customers import warm_up as compile_features
+
+    os.nice(_LOW_PRIORITY)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # who is told to stop leaves no files behind
+    compile_features()  # which a training that runs beside needs first
+    _rehearse()
+    _say("what training and serving need is compiled")
+
+
+def _rehearse() -> None:
+    """Import, train and answer for a made-up shop, of which nothing stays."""
     from tempfile import TemporaryDirectory
 
     from histories.importer import import_files
@@ -128,8 +140,6 @@ def warm_up() -> None:
     from simulator.shop import simulate as make_up
     from training.rehearsal import rehearse as learn
 
-    os.nice(_LOW_PRIORITY)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # who is told to stop leaves no files behind
     with TemporaryDirectory(prefix="regulars-") as scratch:
         # What the user's own shop has set (its currency, whom it leaves out) is not for this one.
         folder, settings = Path(scratch), Settings.model_construct(store=f"sqlite:///{scratch}/shop.db")
@@ -138,7 +148,6 @@ def warm_up() -> None:
         import_files(store, settings, **tables)
         learn(store, settings, folder / "release")
         answer(store, folder / "release")
-    _say("what training and serving need is compiled")
 
 
 @app.command(name="import")
@@ -202,7 +211,7 @@ def promote(
 def retrain(sources: Sources, store: str | None) -> None:
     """Import what is new, train, gate and promote in one run that can be repeated."""
     from histories.locks import held
-    from training.promote import retrain as run
+    from training.retrain import retrain as run
 
     settings = _settings(store)
     opened = _open(settings)

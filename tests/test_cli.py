@@ -13,6 +13,7 @@ import typer
 
 import progress
 import regulars
+from histories.errors import Refused
 
 COMMANDS = {
     "demo": {"--once", "--customers", "--port"},
@@ -115,10 +116,6 @@ def test_a_misspelt_setting_in_the_file_is_named(elsewhere: Path, capsys: pytest
     assert "time_zone" in capsys.readouterr().err
 
 
-class Refused(Exception):
-    """Stands for the one of the gates."""
-
-
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
@@ -139,14 +136,6 @@ def test_exit_codes(
     promoting(error)
     assert regulars.run(["promote"]) == code
     assert capsys.readouterr().err == said
-
-
-@pytest.mark.usefixtures("elsewhere")
-def test_the_gates_refusal_is_the_one_with_exit_code_3(promoting: Callable[[BaseException], None]) -> None:
-    from training.gates import Refused as FromTheGates
-
-    promoting(FromTheGates("no"))
-    assert regulars.run(["promote"]) == regulars.REFUSED
 
 
 @pytest.mark.usefixtures("elsewhere")

@@ -9,11 +9,11 @@ import pytest
 
 from features.customers import NAMES, customer_features
 from histories.clock import DAY, end_of_day, parse_as_of
+from histories.errors import Refused
 from histories.history import History
 from tests.shops import toy_history
 from training.gates import (
     Labelled,
-    Refused,
     no_telling_attribute,
     nothing_from_the_future,
     scramble,

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pytest
 
 from histories.clock import local_day, parse_as_of, to_instant
-from histories.errors import BadInput
+from histories.errors import BadInput, Refused
 from histories.settings import Settings
 from histories.store import Store
 from models.mlflow_loader import _load_pyfunc
@@ -28,8 +28,8 @@ from tests.conftest import Shop, Trained, settings_of
 from tests.shops import toy_history
 from training import train as training
 from training.backtest import hold_out, last_cut, until
-from training.gates import Refused
-from training.promote import promote, retrain
+from training.promote import promote
+from training.retrain import retrain
 from training.tracking import MODELS, Tracker
 from training.verdict import Verdict
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histories.clock import DAY, local_day, local_time, to_text
+from histories.errors import Refused
 from histories.history import EVENT_KINDS, NEVER, PURCHASE, RETURN, Events, History, Lines
 from training.metrics import auc
 
@@ -32,10 +33,6 @@ _PROBE = {
 }
 
 Rows = Callable[[History, int], tuple[NDArray[np.float32], Sequence[str]]]
-
-
-class Refused(Exception):
-    """A gate is closed: one line that names the column and the evidence, or what promotion found. Exit code 3."""
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,12 @@ import hashlib
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from histories.errors import BadInput
+from histories.errors import BadInput, Refused
 from histories.settings import Settings
-from histories.store import Store
-from training.gates import Refused
 from training.tracking import Release, Tracker
-from training.train import Progress, facts, train
 from training.verdict import Verdict
 
 
@@ -40,33 +36,6 @@ def promote(settings: Settings, release: str | None = None, *, force: bool = Fal
             _check(tracker, chosen, champion, verdict)
         _switch(tracker, chosen, champion)
         return verdict
-
-
-@dataclass(frozen=True)
-class Retrained:
-    release: str
-    new: bool  # trained now; otherwise the data, the code and the settings were those of an earlier release
-    promoted: bool
-
-    def __str__(self) -> str:
-        made = f"trained release {self.release}" if self.new else f"nothing new since release {self.release}"
-        return f"{made}; {'promoted' if self.promoted else 'it was champion already'}"
-
-
-def retrain(store: Store, settings: Settings, *, progress: Progress = lambda stage, done, total: None) -> Retrained:
-    """Train, gate and promote if data, code or settings changed since the newest release; else finish its promotion.
-
-    Running it again changes nothing. Raises Refused, naming the release that stays challenger.
-    """
-    tracker = Tracker(settings.tracking_uri)
-    newest, wanted = tracker.newest(), facts(store, settings, settings.horizon_days)
-    same = newest and all(newest.tags.get(key) == value for key, value in wanted.items())
-    release = newest.id if newest and same else train(store, settings, progress=progress).id
-    champion = tracker.champion()
-    if champion and champion.id == release:
-        return Retrained(release, new=not same, promoted=False)
-    promote(settings, release)
-    return Retrained(release, new=not same, promoted=True)
 
 
 def _check(tracker: Tracker, chosen: Release, champion: Release | None, verdict: Verdict) -> None:

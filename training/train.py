@@ -65,7 +65,7 @@ def train(
     """Judge the recipe on the last horizon, refit it on all data, register the four models as challenger.
 
     as_of is an inclusive instant, by default that of the newest line. Raises BadInput where nobody has ordered
-    yet, and gates.Refused; then, as after any failure, the registry is as it was.
+    yet, and Refused by a gate; then, as after any failure, the registry is as it was.
     """
     days, watch = horizon_days or settings.horizon_days, _Watch(progress)
     frames = partial(frames, net=settings.value == "net")
