@@ -16,7 +16,7 @@ from models.candidates import FEWEST, MIXED, MOST, NAMES, WIDTH, Evidence, Shelf
 from models.ranker import Rows
 
 WINDOWS, MOST_WINDOWS = 4, 12
-ENOUGH, TARGETS = 20_000, 40_000  # older windows than WINDOWS are asked only for want of ENOUGH targets
+ENOUGH, TARGETS = 8_000, 40_000  # windows older than WINDOWS, as dear as these, only for want of ENOUGH targets
 SHORTEST_STEP, LONGEST_STEP = 7, 92  # days
 _PIECE = 1_000  # targets whose candidates one thread makes at a time
 NO_CART = np.empty(0, np.int32)
