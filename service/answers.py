@@ -57,7 +57,7 @@ class Answers:
         self._present.refresh()
         self._present.mask(release)
         now = Moment(self._clock.instant(self._present.newest()), live=True)
-        passes: dict[tuple[Moment, Ask, int | None], list[Asked]] = {}
+        passes: dict[tuple[object, ...], tuple[_Pass, list[Asked]]] = {}
         for asked in waiting:
             try:
                 _check_whom(asked.body)
@@ -66,10 +66,9 @@ class Answers:
             except Exception as error:  # noqa: BLE001 - it is this request's own; routing makes HTTP of it
                 asked.answer = error
             if asked.answer is None:
-                by_id = asked.body.customer_id is not None  # a history sent along shares its pass with nobody
-                passes.setdefault((moment, asked.ask, None if by_id else id(asked)), []).append(asked)
-        for (moment, ask, _), some in passes.items():
-            self._answer(some, _Pass(release, moment, ask))
+                passes.setdefault(asked.alike, (_Pass(release, moment, asked.ask), []))[1].append(asked)
+        for alike, some in passes.values():
+            self._answer(some, alike)
 
     async def many(self, body: s.PredictManyRequest, queue: Queue[Asked]) -> bytes:
         """In the order of the ids, all as of the same instant; other requests are served in between."""

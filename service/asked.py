@@ -8,13 +8,15 @@ from service.wire import Call
 
 
 class Asked:
-    __slots__ = ("answer", "ask", "body", "call")
+    __slots__ = ("alike", "answer", "ask", "body", "call")
 
     def __init__(self, body: s.PredictRequest, parts: tuple[str, ...] = PARTS, call: Call | None = None) -> None:
         self.body, self.call = body, call
         self.ask = Ask(
             parts, body.k, body.explain, body.basket, body.exclude, body.in_stock_only, body.repeat, body.upsell
         )
+        # What is asked, and as of when; a history sent along shares its pass with nobody.
+        self.alike = (self.ask, body.as_of, None if body.customer_id is not None else id(self))
         self.answer: bytes | Exception | None = None
 
     @property

@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from service.errors import Problem
 
-T = TypeVar("T")
+
+class Alike(Protocol):
+    alike: Any  # the same for those who can be answered in one pass
+
+
+T = TypeVar("T", bound=Alike)
 # Answered in one pass: most of what a pass costs, it costs once. It holds up whoever comes meanwhile by so many
 # answers, so there are few.
 TOGETHER: Final = 8
@@ -19,7 +24,7 @@ class Queue(Generic[T]):
     """Between two passes the event loop looks at its sockets: who comes is counted, and refused, at once."""
 
     def __init__(self, limit: int, answer: Callable[[list[T]], None]) -> None:
-        """`limit`: so many may wait. `answer` answers at most TOGETHER of what is waiting, in one go."""
+        """`limit`: so many may wait. `answer` answers the first and those who ask alike, at most TOGETHER, in one go."""
         self._limit = limit
         self._answer = answer
         self._waiting: deque[tuple[asyncio.Future[None], T | None]] = deque()
@@ -70,19 +75,25 @@ class Queue(Generic[T]):
 
     def _next(self) -> tuple[list[asyncio.Future[None]], list[T]]:
         """Who waits for the next pass and what they ask; or who has the next turn. Nobody, if none is waiting."""
-        waiters: list[asyncio.Future[None]] = []
-        asked: list[T] = []
-        while self._waiting and len(waiters) < TOGETHER:
-            waiter, wanted = self._waiting[0]
+        while self._waiting:
+            waiter, asked = self._waiting.popleft()
             if waiter.done():  # given up
-                self._waiting.popleft()
-            elif wanted is not None:
-                waiters.append(waiter)
-                asked.append(wanted)
-                self._waiting.popleft()
-            elif waiters:
-                break
-            else:
-                self._waiting.popleft()
+                continue
+            if asked is None:
                 return [waiter], []
-        return waiters, asked
+            others = self._take_alike(asked)
+            return [waiter, *(other for other, _ in others)], [asked, *(wanted for _, wanted in others)]
+        return [], []
+
+    def _take_alike(self, first: T) -> list[tuple[asyncio.Future[None], T]]:
+        """Those who ask like the first, as many as fit into its pass; the others keep their places."""
+        taken: list[tuple[asyncio.Future[None], T]] = []
+        left: deque[tuple[asyncio.Future[None], T | None]] = deque()
+        for waiter, asked in self._waiting:
+            fits = asked is not None and asked.alike == first.alike and len(taken) + 1 < TOGETHER
+            if fits and not waiter.done():
+                taken.append((waiter, asked))  # type: ignore[arg-type]
+            else:
+                left.append((waiter, asked))
+        self._waiting = left
+        return taken
