@@ -24,7 +24,7 @@ class Queue(Generic[T]):
     """Between two passes the event loop looks at its sockets: who comes is counted, and refused, at once."""
 
     def __init__(self, limit: int, answer: Callable[[list[T]], None]) -> None:
-        """`limit`: so many may wait. `answer` answers the first and those who ask alike, at most TOGETHER, in one go."""
+        """`limit`: so many may wait. `answer` answers some, at most TOGETHER, who ask alike."""
         self._limit = limit
         self._answer = answer
         self._waiting: deque[tuple[asyncio.Future[None], T | None]] = deque()
