@@ -71,11 +71,10 @@ def _post(server: Server, begin: int) -> httpx.Response:
 
 
 def _fill(file: Path) -> None:
-    with file.open("wb") as ballast:
+    with file.open("wb", buffering=0) as ballast:  # or what is left in the buffer fails once more, on closing
         try:
             while True:
                 ballast.write(bytes(1 << 16))
-                ballast.flush()
         except OSError:
             pass
 
