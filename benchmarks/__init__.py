@@ -2,6 +2,5 @@
 
 import os
 
-os.environ.setdefault(
-    "OMP_WAIT_POLICY", "PASSIVE"
-)  # as the command line has it, for us and for peers: see regulars.main
+# As regulars.main has it, for us and for peers.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -24,6 +24,7 @@ LINES_SQL: Final = (
 EVENTS_SQL: Final = (
     "SELECT occurred_at, recorded_at, kind FROM events WHERE customer = ? ORDER BY occurred_at, event_id"
 )
+NO_LINES, NO_EVENTS = np.empty((0, 8)), np.empty((0, 3))  # as many columns as these select
 
 
 def lines_of(tables: Sequence[NDArray[np.float64]], zone: str, products: int) -> Lines:

@@ -21,7 +21,7 @@ _FINDERS: Final = (
 # One customer's rows as they lie in the store: who it is (key, id, attributes, consent), lines, events. A plain tuple
 # of what is no container, so that many of them can be remembered without the garbage collector's looking at any.
 Rows = One
-STRANGER: Final[Rows] = ((0, "", None, None), np.empty((0, 8)), np.empty((0, 3)))  # somebody unknown
+STRANGER: Final[Rows] = ((0, "", None, None), few.NO_LINES, few.NO_EVENTS)  # somebody unknown
 
 
 class Lookup(Sharing):

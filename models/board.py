@@ -92,16 +92,24 @@ def least_of_heaviest(weights, limit):  # type: ignore[no-untyped-def]
 
 
 @piece
+def keep_best(rows, first, found, last, scores, at):  # type: ignore[no-untyped-def]
+    """Gives `at` its place in rows[first:last], of which `found` is the end: the highest scores first, equal ones in
+    order. Where it ends then; without room the lowest score goes, or `at` itself.
+    """
+    if found == last and not (last > first and scores[rows[last - 1]] < scores[at]):
+        return found
+    place = min(found, last - 1)
+    while place > first and scores[rows[place - 1]] < scores[at]:
+        rows[place] = rows[place - 1]
+        place -= 1
+    rows[place] = at
+    return min(found + 1, last)
+
+
+@piece
 def best_first(scores, most):  # type: ignore[no-untyped-def]
-    """Places of at most so many of the highest scores, the highest first, equal ones in order; by insertion."""
+    """Places of at most so many of the highest scores, the highest first, equal ones in order."""
     order, found = np.empty(min(len(scores), most), np.int64), 0
     for at in range(len(scores)):
-        if found == len(order) and not (found > 0 and scores[order[found - 1]] < scores[at]):
-            continue
-        place = min(found, len(order) - 1)
-        while place > 0 and scores[order[place - 1]] < scores[at]:
-            order[place] = order[place - 1]
-            place -= 1
-        order[place] = at
-        found = min(found + 1, len(order))
+        found = keep_best(order, 0, found, len(order), scores, at)
     return order

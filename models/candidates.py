@@ -31,7 +31,18 @@ from features.items import (
 )
 from features.numbers import copy
 from histories.compiled import piece
-from models.board import AFTER, FOLLOW, GOES, NEAR, TOGETHER, best_first, least_of_heaviest, row_of, start_board
+from models.board import (
+    AFTER,
+    FOLLOW,
+    GOES,
+    NEAR,
+    TOGETHER,
+    best_first,
+    keep_best,
+    least_of_heaviest,
+    row_of,
+    start_board,
+)
 from models.follow_links import Follow, add_follow, follow_links
 from models.item_links import Links, add_cart, add_links, next_links, together_links
 from models.neighbours import Pool, add_neighbours, basket_weights, build_pool, nearest
@@ -231,15 +242,8 @@ def _take_best(scores, taken, limit, rows, found):  # type: ignore[no-untyped-de
     """Adds the untaken rows of the highest scores above zero, best first, ties by row; how many there are then."""
     first, last = found, found + limit
     for at in range(len(scores)):
-        if taken[at] or scores[at] <= 0 or (found == last and scores[at] <= scores[rows[found - 1]]):
-            continue
-        slot = found if found < last else last - 1
-        while slot > first and scores[rows[slot - 1]] < scores[at]:
-            if slot < last:
-                rows[slot] = rows[slot - 1]
-            slot -= 1
-        rows[slot] = at
-        found = min(found + 1, last)
+        if not taken[at] and scores[at] > 0:
+            found = keep_best(rows, first, found, last, scores, at)
     for at in range(first, found):
         taken[rows[at]] = True
     return found

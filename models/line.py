@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from histories.compiled import piece
-from models.plain import COLUMNS, away_from, measures, positions
+from models.plain import COLUMNS, away_from, measures, positions, tupled
 
 Floats = NDArray[np.float64]
 _RIDGE = 5.0  # customers' worth of belief that a column, in its standard deviations, means nothing
@@ -62,8 +62,7 @@ class Line:
     @classmethod
     def of(cls, stored: dict[str, Any]) -> Line:
         """As saved."""
-        read: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()}
-        return cls(**read)
+        return cls(**tupled(stored))
 
     def times(self, share: float) -> Line:
         return Line(share * self.slope, self.at, tuple(share * s for s in self.slopes), self.centres, self.added)

@@ -56,8 +56,7 @@ class Plain:
     @classmethod
     def of(cls, stored: dict[str, Any]) -> Plain:
         """As saved."""
-        read: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()}
-        return cls(**read)
+        return cls(**tupled(stored))
 
     @property
     def numbers(self) -> tuple[float, float, Floats, Floats, Floats, float]:
@@ -68,13 +67,17 @@ class Plain:
     def contributions(self, X: NDArray[np.float32], names: Sequence[str]) -> Floats:
         """(rows, features): what each column adds to the level."""
         out = np.zeros(X.shape)
-        for k, slope in enumerate(self.slopes):
-            at = positions(names)[k]
-            away = np.log(np.maximum(X[:, at].astype(np.float64), 0.0) + self.added[k]) - self.centres[k]
-            out[:, at] = slope * np.nan_to_num(away)
         if self.slopes:
-            out[:, at] += self.curve * np.nan_to_num(away) ** 2
+            at = positions(names)
+            away = away_from(X[:, at], np.array(self.added), np.array(self.centres))
+            out[:, at] = away * self.slopes
+            out[:, at[-1]] += self.curve * away[:, -1] ** 2
         return out
+
+
+def tupled(stored: dict[str, Any]) -> dict[str, Any]:
+    """Fields as JSON keeps them, its lists as the tuples that they were."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
 
 
 def measures(columns: NDArray[np.float32]) -> tuple[Floats, Floats]:

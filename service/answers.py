@@ -25,6 +25,7 @@ from service.present import Present
 from service.queue import TOGETHER, Queue
 from service.release import Release
 from service.releases import Releases
+from service.wire import Call
 
 _LATEST_YEAR: Final = 2100
 Envelope = dict[str, Any]
@@ -52,39 +53,22 @@ class Answers:
         self._memory = Memory(present, clock)
 
     def together(self, waiting: Sequence[Asked]) -> None:
-        """Answers each: from memory, or in one pass with those who ask alike."""
-        release = self._releases.serving()
-        self._present.refresh()
-        self._present.mask(release)
-        now = Moment(self._clock.instant(self._present.newest()), live=True)
-        passes: dict[tuple[object, ...], tuple[_Pass, list[Asked]]] = {}
-        for asked in waiting:
-            try:
-                _check_whom(asked.body)
-                moment = self._moment(asked.body.as_of, now)
-                asked.answer = self._memory.get(asked, release, moment)
-            except Exception as error:  # noqa: BLE001 - it is this request's own; routing makes HTTP of it
-                asked.answer = error
-            if asked.answer is None:
-                passes.setdefault(asked.alike, (_Pass(release, moment, asked.ask), []))[1].append(asked)
-        for alike, some in passes.values():
-            self._answer(some, alike)
+        """Answers each of those who ask alike. Raises what concerns them all."""
+        release, now = self._present_state()
+        first = waiting[0]
+        self._answer(waiting, _Pass(release, self._moment(first.body.as_of, now), first.ask))
 
     async def many(self, body: s.PredictManyRequest, queue: Queue[Asked]) -> bytes:
         """In the order of the ids, all as of the same instant; other requests are served in between."""
-        self._present.refresh()
-        now = Moment(self._clock.instant(self._present.newest()), live=True)
+        release, now = self._present_state()
         ask = Ask(PARTS, body.k, body.explain, (), body.exclude, body.in_stock_only, body.repeat)
-        alike = _Pass(self._releases.serving(), self._moment(body.as_of, now), ask)
-        self._present.mask(alike.release)
+        alike = _Pass(release, self._moment(body.as_of, now), ask)
+        every = [s.PredictRequest.model_construct(customer_id=each, history=None) for each in body.customer_ids]
         found: list[Envelope] = []
-        for first in range(0, len(body.customer_ids), TOGETHER):
+        for first in range(0, len(every), TOGETHER):
             await queue.turn()
-            some = [
-                Asked(s.PredictRequest.model_construct(customer_id=customer, history=None))
-                for customer in body.customer_ids[first : first + TOGETHER]
-            ]
-            found += self._envelopes(some, alike, self._watch(some))
+            some = every[first : first + TOGETHER]
+            found += self._envelopes(some, alike, self._watch((), len(some)))
         return to_json({"predictions": found}, inf_nan_mode="null")
 
     def forget(self) -> None:
@@ -103,9 +87,18 @@ class Answers:
                 self._answer([asked], alike)
 
     def _in_one_pass(self, some: Sequence[Asked], alike: _Pass) -> None:
-        watch = self._watch(some)
+        """From memory, or all that are left anew."""
+        for asked in some:
+            _check_whom(asked.body)
+            asked.answer = self._memory.get(asked, alike.release, alike.moment)
+        if left := [asked for asked in some if asked.answer is None]:
+            self._anew(left, alike)
+
+    def _anew(self, some: Sequence[Asked], alike: _Pass) -> None:
+        watch = self._watch([asked.call for asked in some if asked.call is not None], len(some))
         began = time.thread_time()  # what other processes take of the machine does not count
-        for asked, envelope in zip(some, self._envelopes(some, alike, watch), strict=True):
+        envelopes = self._envelopes([asked.body for asked in some], alike, watch)
+        for asked, envelope in zip(some, envelopes, strict=True):
             asked.answer = to_json(envelope, inf_nan_mode="null")
         watch.lap("write")
         if watch.hurried:
@@ -116,11 +109,17 @@ class Answers:
                 self._releases.took(alike.release, seconds)
             self._memory.put(asked, alike.moment)
 
-    def _watch(self, some: Sequence[Asked]) -> Stopwatch:
-        calls = [asked.call for asked in some if asked.call is not None]
-        return Stopwatch(self._metrics, self._pace, calls, self._deadline, len(some))
+    def _present_state(self) -> tuple[Release, Moment]:
+        """The release in service, with nobody in it who was erased, and the present."""
+        release = self._releases.serving()
+        self._present.refresh()
+        self._present.mask(release)
+        return release, Moment(self._clock.instant(self._present.newest()), live=True)
 
-    def _envelopes(self, some: Sequence[Asked], alike: _Pass, watch: Stopwatch) -> Iterator[Envelope]:
+    def _watch(self, calls: Sequence[Call], predictions: int) -> Stopwatch:
+        return Stopwatch(self._metrics, self._pace, calls, self._deadline, predictions)
+
+    def _envelopes(self, some: Sequence[s.PredictRequest], alike: _Pass, watch: Stopwatch) -> Iterator[Envelope]:
         """In the order of the requests, each of its own customer."""
         every = self._parts(some, alike, watch)
         if self._present.stale:
@@ -128,29 +127,29 @@ class Answers:
         self._count(every, alike.release)
         newest = self._present.newest(None if alike.moment.live else alike.moment.as_of)
         as_of, data_as_of = to_text(alike.moment.as_of), None if newest is None else to_text(newest)
-        for asked, parts in zip(some, every, strict=True):
+        for body, parts in zip(some, every, strict=True):
             yield {
-                "customer_id": asked.body.customer_id,
+                "customer_id": body.customer_id,
                 "as_of": as_of,
                 "data_as_of": data_as_of,
                 "release": alike.release.id,
                 **parts,
             }
 
-    def _parts(self, some: Sequence[Asked], alike: _Pass, watch: Stopwatch) -> list[Parts]:
+    def _parts(self, some: Sequence[s.PredictRequest], alike: _Pass, watch: Stopwatch) -> list[Parts]:
         release, moment, ask = alike.release, alike.moment, alike.ask
         if not watch.enough_for("history", "features"):
-            return [unread(self._present.anybody(), release, moment, ask, "deadline") for _ in some]
+            return unread(self._present.anybody().catalog, len(some), release, moment, ask, "deadline")
         history = self._history(some)
         watch.lap("history")
         return answers(history, release, moment, ask, watch)
 
-    def _history(self, some: Sequence[Asked]) -> History:
+    def _history(self, some: Sequence[s.PredictRequest]) -> History:
         """Of the customers who are named; else of the only request, sent along or of nobody."""
-        named = [asked.body.customer_id for asked in some if asked.body.customer_id is not None]
+        named = [body.customer_id for body in some if body.customer_id is not None]
         if named:
             return self._present.customers(named)
-        sent = some[0].body.history
+        sent = some[0].history
         return self._present.anybody() if sent is None else self._present.sent_along(sent)
 
     def _count(self, every: Sequence[Parts], release: Release) -> None:

@@ -47,11 +47,11 @@ def next_purchases(
     return spread(own, made, other)
 
 
-def too_late(customers: Customers, release: Release, ask: Ask, fallback: str) -> list[Part]:
-    """What sells, where there is no time, or no history, for more."""
-    products = _popular(customers.history.catalog, release, ask)
+def too_late(predicted: list[bool], catalog: Catalog, release: Release, ask: Ask, fallback: str) -> list[Part]:
+    """What sells, where there is no time, or no history, for more; `predicted`: who consents to prediction."""
+    products = _popular(catalog, release, ask)
     labels = {True: ("fallback", fallback), False: ("withheld", "popularity")}
-    return [_part(*labels[allows], _NO_TIME, products) for allows in customers.predicted]
+    return [_part(*labels[allows], _NO_TIME, products) for allows in predicted]
 
 
 def _part(source: str, fallback: str | None, time: Time, products: Products) -> Part:

@@ -41,9 +41,9 @@ class Stopwatch:
     def __init__(
         self, metrics: Metrics, pace: Pace, calls: Sequence[Call], deadline: float, predictions: int = 1
     ) -> None:
-        """Without calls there is enough time."""
+        """`calls`: of those predictions that came over HTTP; without any there is enough time."""
         self._metrics, self._pace, self._counted = metrics, pace, metrics.counts_stages()
-        self._calls, self._predictions = calls, len(calls) or predictions
+        self._calls, self._predictions = calls, max(predictions, len(calls))
         self._since = time.perf_counter()
         self._until = min((call.arrived for call in calls), default=math.inf) + deadline
         self.hurried = False  # something was left out for want of time

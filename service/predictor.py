@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from histories.history import History
+from histories.history import Catalog, History
 from service import fallbacks
 from service.ask import Ask, Moment
 from service.customers import Customers, Rows, spread
@@ -55,27 +55,34 @@ def answers(
     for part in ask.parts:
         stage = ask.stage(part)
         if not watch.enough_for(stage):
-            made[part] = _late(part, customers, release, moment, ask, "deadline")
+            made[part] = _late(part, customers.predicted, history.catalog, release, moment, ask, "deadline")
             continue
         if part == "next_purchase":
             made[part] = next_purchases(customers, release, moment, ask, made.get("churn"))
         else:
             made[part] = _scores(part, customers, release, moment, ask.explain)
         watch.lap(stage)
+    return _by_customer(made)
+
+
+def unread(catalog: Catalog, customers: int, release: Release, moment: Moment, ask: Ask, fallback: str) -> list[Parts]:
+    """The parts for so many of whom nothing could be read, labelled with the reason."""
+    made = {part: _late(part, [True] * customers, catalog, release, moment, ask, fallback) for part in ask.parts}
+    return _by_customer(made)
+
+
+def _by_customer(made: dict[str, list[Part]]) -> list[Parts]:
     return [dict(zip(made, parts, strict=True)) for parts in zip(*made.values(), strict=True)]
 
 
-def unread(history: History, release: Release, moment: Moment, ask: Ask, fallback: str) -> Parts:
-    """The parts for somebody of whom nothing could be read, labelled with the reason; the history is of nobody."""
-    nobody = Customers.of(history, release, moment)
-    return {part: _late(part, nobody, release, moment, ask, fallback)[0] for part in ask.parts}
-
-
-def _late(part: str, customers: Customers, release: Release, moment: Moment, ask: Ask, fallback: str) -> list[Part]:
+def _late(
+    part: str, predicted: list[bool], catalog: Catalog, release: Release, moment: Moment, ask: Ask, fallback: str
+) -> list[Part]:
+    """Of each customer, by whether they consent to prediction."""
     if part == "next_purchase":
-        return too_late(customers, release, ask, fallback)
+        return too_late(predicted, catalog, release, ask, fallback)
     prior = fallbacks.prior(part, release, moment.as_of) | {"fallback": fallback}
-    return [dict(prior) if allows else fallbacks.withheld(part, release) for allows in customers.predicted]
+    return [dict(prior) if allows else fallbacks.withheld(part, release) for allows in predicted]
 
 
 def _scores(part: str, customers: Customers, release: Release, moment: Moment, explain: bool) -> list[Part]:

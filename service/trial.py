@@ -40,7 +40,7 @@ def trial(store: Store, budget: float = math.inf) -> Callable[[Release], None]:
         for history in histories:
             for ask in (Ask(), Ask(explain=True, k=3), *(Ask((part,)) for part in PARTS)):
                 _check(_answer(release, history, ask))
-            unread(history, release, Moment(wall(), live=True), Ask(), "deadline")
+            unread(history.catalog, 1, release, Moment(wall(), live=True), Ask(), "deadline")
         seconds = min((_median(release, histories) for _ in range(_PASSES)), default=0.0) if histories else 0.0
         if seconds > budget:
             raise Refused(f"an answer takes {seconds * 1e3:.0f} ms, more than the {budget * 1e3:.0f} ms allowed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import Any
 import pytest
 
 from service import schemas as s
-from service.answers import Answers
-from service.asked import Asked
+from service.ask import PARTS
 from service.errors import Problem
+from service.queue import TOGETHER
 from tests.conftest import Trained
 from tests.web import Web, own_copy, shelf_of, web_of
 
@@ -51,16 +52,20 @@ def bodies(web: Web) -> list[dict[str, Any]]:
     ]
 
 
-def asked(every: list[dict[str, Any]]) -> list[Asked]:
-    return [Asked(s.PredictRequest.model_validate(body)) for body in every]
+def together(web: Web, every: list[dict[str, Any]]) -> list[Any]:
+    """What each is told, or what is raised, when all are asked at once."""
+    web.backend.answers.forget()
+
+    async def ask() -> list[bytes | BaseException]:
+        asked = (web.backend.predict(s.PredictRequest.model_validate(body), PARTS) for body in every)
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    found = asyncio.run(ask())
+    return [json.loads(answer) if isinstance(answer, bytes) else answer for answer in found]
 
 
-def alone(answers: Answers, every: list[dict[str, Any]]) -> list[Any]:
-    found = asked(every)
-    for each in found:
-        answers.forget()
-        answers.together([each])
-    return [json.loads(each.told()) for each in found]
+def alone(web: Web, every: list[dict[str, Any]]) -> list[Any]:
+    return [together(web, [body])[0] for body in every]
 
 
 def same(one: Any, other: Any) -> bool:
@@ -72,25 +77,23 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == pytest.approx(other, rel=1e-12)) if isinstance(one, float) else one == other
 
 
-def test_together_each_gets_what_it_gets_alone(web: Web) -> None:
-    every, answers = bodies(web), web.backend.answers
-    expected, together = alone(answers, every), asked(every)
-    answers.forget()
-    answers.together(together)
-    for body, each, wanted in zip(every, together, expected, strict=True):
-        assert same(json.loads(each.told()), wanted), body
+def test_together_each_gets_what_it_gets_alone(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    every, passes = bodies(web), list[int]()
+    expected, read = alone(web, every), web.backend.present.customers
+    monkeypatch.setattr(web.backend.present, "customers", lambda named: passes.append(len(named)) or read(named))
+    for body, told, wanted in zip(every, together(web, every), expected, strict=True):
+        assert same(told, wanted), body
+    assert max(passes) == TOGETHER
     sources = [answer["next_purchase"]["source"] for answer in expected[:8]]
     assert {"model", "withheld", "fallback"} == set(sources)
 
 
 def test_the_wrong_ones_are_told_what_is_wrong_and_the_others_are_answered(web: Web) -> None:
     customer = web.backend.store.customer_ids()[0]
-    every = [{"customer_id": customer}, {"customer_id": customer, "as_of": "soon"}, {}, {"customer_id": "x", "k": 2}]
-    together = asked(every)
-    web.backend.answers.together(together)
-    assert [isinstance(each.answer, Problem) for each in together] == [False, True, True, False]
-    with pytest.raises(Problem, match="as_of must be a date"):
-        together[1].told()
+    good, history = {"customer_id": customer}, {"customer_id": customer, "history": LINES}
+    told = together(web, [good, good | {"as_of": "soon"}, {}, history, {"customer_id": "x", "k": 2}])
+    assert [isinstance(each, Problem) for each in told] == [False, True, True, True, False]
+    assert "as_of must be a date" in told[1].message
 
 
 def test_a_customer_who_cannot_be_answered_does_not_touch_the_others(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,15 +106,13 @@ def test_a_customer_who_cannot_be_answered_does_not_touch_the_others(web: Web, m
         return read(named)
 
     monkeypatch.setattr(web.backend.present, "customers", customers)
-    together = asked([{"customer_id": good}, {"customer_id": bad}])
-    web.backend.answers.together(together)
-    assert json.loads(together[0].told())["churn"]["source"] == "model"
-    with pytest.raises(ArithmeticError):
-        together[1].told()
+    told = together(web, [{"customer_id": good}, {"customer_id": bad}])
+    assert told[0]["churn"]["source"] == "model"
+    assert isinstance(told[1], ArithmeticError)
 
 
 def test_many_are_answered_as_one_by_one(web: Web) -> None:
     ids = [*web.backend.store.customer_ids()[:19], "never heard of"]
     told = web.post("/v1/predict_many", {"customer_ids": ids}).json()["predictions"]
     assert [answer["customer_id"] for answer in told] == ids
-    assert all(map(same, told, alone(web.backend.answers, [{"customer_id": customer} for customer in ids])))
+    assert all(map(same, told, alone(web, [{"customer_id": customer} for customer in ids])))
