@@ -27,9 +27,9 @@ STRANGER: Final[Rows] = ((0, "", None, None), few.NO_LINES, few.NO_EVENTS)  # so
 class Lookup(Sharing):
     """By id or alias, in a tenth of a millisecond."""
 
-    def rows(self, customer_id: str) -> Rows | None:
-        """All that is held of one customer, by id or alias, in one state of the store; None when unknown."""
-        return self._quick().one(_FINDERS, customer_id, (few.LINES_SQL, few.EVENTS_SQL))
+    def rows(self, customers: Sequence[str]) -> list[Rows | None]:
+        """All that is held of each customer, by id or alias, in one state of the store; None of the unknown."""
+        return self._quick().many(_FINDERS, customers, (few.LINES_SQL, few.EVENTS_SQL))
 
     def made(self, customers: Sequence[Rows], zone: str) -> History:
         """What the rows of some customers say, with the products as they were when the store was last asked for them;
@@ -51,7 +51,7 @@ class Lookup(Sharing):
     def history_of(self, customer_id: str) -> History | None:
         """One customer by id or alias, None when unknown."""
         self._shared()
-        rows = self.rows(customer_id)
+        (rows,) = self.rows([customer_id])
         return None if rows is None else self.made([rows], self.zone)
 
     def history_from(self, orders: Sequence[Mapping[str, object]]) -> History:
@@ -65,5 +65,5 @@ class Lookup(Sharing):
 
     def consent(self, customer_id: str) -> dict[str, bool]:
         """What a customer allows, by purpose; the setting's default where nothing was said, and for strangers."""
-        rows = self.rows(customer_id)
+        (rows,) = self.rows([customer_id])
         return privacy.full_consent(rows[0][3] if rows else None, self.settings.consent)

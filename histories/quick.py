@@ -1,8 +1,8 @@
-"""The online path's own connection: rows of one customer in one state of the store, without SQLAlchemy."""
+"""The online path's own connection: rows of some customers in one state of the store, without SQLAlchemy."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any, Final, Protocol, TypeVar
 
@@ -25,9 +25,9 @@ class Reader(Protocol):
     def row(self, text: str, value: str) -> tuple[Any, ...] | None:
         """The first row of a statement with one mark, ?; None without any."""
 
-    def one(self, finders: tuple[str, str], value: str, tables: tuple[str, str]) -> One | None:
-        """In one state: the row that the first finder has for the value, or else the second; and what each table has
-        for the row's first column, its key: (rows, columns) of numbers alone. None where neither finder has any.
+    def many(self, finders: tuple[str, str], values: Sequence[str], tables: tuple[str, str]) -> list[One | None]:
+        """In one state, for each value: the row that the first finder has for it, or else the second; and what each
+        table has for the row's first column, its key: (rows, columns) of numbers alone. None where neither has any.
         """
 
     def changes(self) -> object:
@@ -48,8 +48,8 @@ class Quick:
         row = self._asked(self._reader.row, _META, name)
         return row[0] if row else None
 
-    def one(self, finders: tuple[str, str], value: str, tables: tuple[str, str]) -> One | None:
-        return self._asked(self._reader.one, finders, value, tables)
+    def many(self, finders: tuple[str, str], values: Sequence[str], tables: tuple[str, str]) -> list[One | None]:
+        return self._asked(self._reader.many, finders, values, tables)
 
     def version(self) -> int:
         """Of the store. SQLite says whether anybody has written, for less than it takes to look."""
@@ -94,18 +94,24 @@ class _Driver:
         self._raw.rollback()
         return found
 
-    def one(self, finders: tuple[str, str], value: str, tables: tuple[str, str]) -> One | None:
+    def many(self, finders: tuple[str, str], values: Sequence[str], tables: tuple[str, str]) -> list[One | None]:
         self._cursor.execute(self._begin)
-        found = self._first(finders[0], value) or self._first(finders[1], value)
-        rows = [self._numbers(text, found[0]) for text in tables] if found else []
+        found = [self._one(finders, value, tables) for value in values]
         self._raw.rollback()
-        return (found, *rows) if found else None  # type: ignore[return-value]
+        return found
 
     def changes(self) -> None:
         return None
 
     def close(self) -> None:
         self._raw.invalidate()
+
+    def _one(self, finders: tuple[str, str], value: str, tables: tuple[str, str]) -> One | None:
+        found = self._first(finders[0], value) or self._first(finders[1], value)
+        if not found:
+            return None
+        first, second = (self._numbers(text, found[0]) for text in tables)
+        return found, first, second
 
     def _first(self, text: str, value: str) -> tuple[Any, ...] | None:
         self._cursor.execute(marked(self._engine, text), (value,))

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic_core import from_json
 from sqlalchemy.engine import Connection
 
 from histories.arrays import sorted_events, sorted_lines
@@ -114,7 +115,7 @@ def positions(keys: Sequence[int], customer: NDArray[np.int64]) -> NDArray[np.in
 
 def attribute_arrays(texts: Sequence[str | None], kinds: Mapping[str, str]) -> dict[str, NDArray]:
     """One array per attribute from the customers' JSON: float64 (nan unknown) or object (None unknown)."""
-    rows = [json.loads(text) if text else {} for text in texts] if kinds else []
+    rows = [from_json(text) if text else {} for text in texts] if kinds else []
     return {
         name: np.array([row.get(name) for row in rows], dtype=np.float64 if kind == "number" else np.object_)
         for name, kind in kinds.items()

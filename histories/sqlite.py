@@ -11,6 +11,7 @@ import ctypes
 import sqlite3
 from collections.abc import Sequence
 from functools import cache
+from itertools import accumulate
 from typing import Any, Final
 
 import llvmlite.binding as llvm
@@ -89,18 +90,18 @@ class Reader:
 
     def row(self, text: str, value: str = "") -> tuple[Any, ...] | None:
         """The first row of a statement, of whole numbers and texts; `value` is for its mark, if it has one."""
-        cells, letters = _room()
-        code, width, letters = _row(self._prepared(text), _letters_of(value), cells, letters)
+        cells, letters = _room(1)
+        code, letters = _row(self._prepared(text), *_letters_of([value]), cells, letters)
         self._check(code)
-        return _values(cells[:width], letters) if code == _ROW else None
+        return _values(cells, letters)[0]
 
-    def one(self, finders: tuple[str, str], value: str, tables: tuple[str, str]) -> One | None:
+    def many(self, finders: tuple[str, str], values: Sequence[str], tables: tuple[str, str]) -> list[One | None]:
         """All in one state of the database; null among numbers is 0."""
         statements = tuple(map(self._prepared, ("BEGIN", *finders, *tables, "ROLLBACK")))
-        cells, letters = _room()
-        code, width, letters, first, second = _one(statements, _letters_of(value), cells, letters)
+        cells, letters = _room(len(values))
+        code, letters, *numbers = _many(statements, *_letters_of(values), cells, letters)
         self._check(code)
-        return (_values(cells[:width], letters), first, second) if width else None
+        return list(map(_found, _values(cells, letters), *(_divided(*table) for table in (numbers[:2], numbers[2:]))))
 
     def changes(self) -> int:
         code, number = _number(self._prepared("PRAGMA data_version"))
@@ -129,27 +130,45 @@ class Reader:
             raise sqlite3.OperationalError(ctypes.string_at(self._library.sqlite3_errmsg(self._db)).decode())
 
 
-def _letters_of(value: str) -> NDArray[np.uint8]:
-    """Ended by a zero, so that there is an address also of none."""
-    return np.frombuffer(value.encode() + b"\0", np.uint8)
+def _letters_of(values: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """All in turn, and where each begins and the last ends; then a zero, so that there is an address also of none."""
+    written = [value.encode() for value in values]
+    return np.frombuffer(b"".join(written) + b"\0", np.uint8), np.array([0, *accumulate(map(len, written))], np.int64)
 
 
-def _room() -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    """For cells (kind, whole number or where the letters begin, how many) and letters of one row."""
-    return np.empty((_CELLS, 3), np.int64), np.empty(_LETTERS, np.uint8)
+def _room(rows: int) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """For cells (kind, whole number or where the letters begin, how many) and letters; kind 0 where there is none."""
+    return np.zeros((rows, _CELLS, 3), np.int64), np.empty(_LETTERS, np.uint8)
 
 
-def _values(cells: NDArray[np.int64], letters: NDArray[np.uint8]) -> tuple[Any, ...]:
+def _values(cells: NDArray[np.int64], letters: NDArray[np.uint8]) -> list[tuple[Any, ...] | None]:
+    """Of each row; None where none was found."""
     written = letters.tobytes()
-    return tuple(
-        written[number : number + size].decode() if kind == _TEXT else None if kind == _NULL else number
-        for kind, number, size in cells.tolist()
-    )
+    return [tuple(_value(cell, written) for cell in row if cell[0]) or None for row in cells.tolist()]
+
+
+def _value(cell: list[int], written: bytes) -> Any:
+    kind, number, size = cell
+    return written[number : number + size].decode() if kind == _TEXT else None if kind == _NULL else number
+
+
+def _divided(rows: NDArray[np.float64], ends: NDArray[np.int64]) -> list[NDArray[np.float64]]:
+    first = 0
+    parts = []
+    for end in ends.tolist():
+        parts.append(rows[first:end])
+        first = end
+    return parts
+
+
+def _found(row: tuple[Any, ...] | None, *numbers: NDArray[np.float64]) -> One | None:
+    return None if row is None else (row, *numbers)  # type: ignore[return-value]
 
 
 @compiled
-def _row(statement, value, cells, letters):  # type: ignore[no-untyped-def]
-    return _first(statement, value, cells, letters)
+def _row(statement, asked, starts, cells, letters):  # type: ignore[no-untyped-def]
+    code, letters, _ = _first(statement, asked, starts, 0, cells, letters, 0)
+    return code, letters
 
 
 @compiled
@@ -161,43 +180,62 @@ def _number(statement):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _one(statements, value, cells, letters):  # type: ignore[no-untyped-def]
-    """Where it fails, the transaction is left as it is: the connection is of no use any more."""
+def _many(statements, asked, starts, cells, letters):  # type: ignore[no-untyped-def]
+    """(code, letters, rows of the first table, where each key's end, the same of the second): without any room left.
+
+    Where it fails, the transaction is left as it is: the connection is of no use any more.
+    """
     begin, by, else_by, first, second, end = statements
-    some = more = np.empty((0, 0))
-    code, width, letters = _first(begin, value, cells, letters)
-    if code == _DONE:
-        code, width, letters = _first(by, value, cells, letters)
-    if code == _DONE:
-        code, width, letters = _first(else_by, value, cells, letters)
-    if code == _ROW:
-        code, some = _numbers(first, cells[0, 1])
+    some, more = np.empty((_ROOM * len(cells), _width(first))), np.empty((_ROOM * len(cells), _width(second)))
+    some_ends, more_ends = np.zeros(len(cells), np.int64), np.zeros(len(cells), np.int64)
+    some_rows, more_rows, used = 0, 0, 0
+    code = _done(begin)
+    for row in range(len(cells)):
         if code == _DONE:
-            code, more = _numbers(second, cells[0, 1])
+            code, letters, used = _first(by, asked, starts, row, cells, letters, used)
+        if code == _DONE:
+            code, letters, used = _first(else_by, asked, starts, row, cells, letters, used)
+        if code == _ROW:
+            code, some, some_rows = _numbers(first, cells[row, 0, 1], some, some_rows)
+            if code == _DONE:
+                code, more, more_rows = _numbers(second, cells[row, 0, 1], more, more_rows)
+        some_ends[row], more_ends[row] = some_rows, more_rows
     if code == _DONE:
-        code = _step(end)
-        _reset(end)
-    return code, width, letters, some, more
+        code = _done(end)
+    return (
+        code,
+        letters,
+        _resized(some, some_rows, some_rows),
+        some_ends,
+        _resized(more, more_rows, more_rows),
+        more_ends,
+    )
 
 
 @piece
-def _first(statement, value, cells, letters):  # type: ignore[no-untyped-def]
-    """(code, columns, letters): the first row in cells and letters, which are made anew where there is no room."""
+def _done(statement):  # type: ignore[no-untyped-def]
+    code = _step(statement)
+    _reset(statement)
+    return code
+
+
+@piece
+def _first(statement, asked, starts, row, cells, letters, used):  # type: ignore[no-untyped-def]
+    """(code, letters, used): the statement's first row in the row's cells, and in letters behind those in use."""
     if _marks(statement):
-        _bind_text(statement, 1, np.intp(value.ctypes.data), len(value) - 1, 0)
-    code, width, used = _step(statement), np.int64(0), 0
+        _bind_text(statement, 1, np.intp(asked.ctypes.data) + starts[row], starts[row + 1] - starts[row], 0)
+    code = _step(statement)
     if code == _ROW:
-        width = np.int64(min(_width(statement), len(cells)))
-        for column in range(width):
+        for column in range(min(_width(statement), cells.shape[1])):
             kind, number, size = _kind(statement, column), _integer(statement, column), 0
             if kind == _TEXT:
                 text, number, size = _text(statement, column), used, _length(statement, column)
                 letters = _with_room(letters, used, size)
                 _copy(np.intp(letters.ctypes.data) + used, text, size)
                 used += size
-            cells[column, 0], cells[column, 1], cells[column, 2] = kind, number, size
+            cells[row, column, 0], cells[row, column, 1], cells[row, column, 2] = kind, number, size
     _reset(statement)
-    return code, width, letters
+    return code, letters, used
 
 
 @piece
@@ -206,23 +244,28 @@ def _with_room(letters, used, more):  # type: ignore[no-untyped-def]
     if used + more <= len(letters):
         return letters
     wider = np.empty(2 * (used + more), np.uint8)
-    wider[:used] = letters[:used]
+    _copy(np.intp(wider.ctypes.data), np.intp(letters.ctypes.data), used)
     return wider
 
 
 @piece
-def _numbers(statement, key):  # type: ignore[no-untyped-def]
-    """(code, rows): (rows, columns) of a statement whose only mark is for the key."""
-    out = np.empty((_ROOM, _width(statement)))
+def _numbers(statement, key, out, rows):  # type: ignore[no-untyped-def]
+    """(code, out, rows): all rows of a statement whose only mark is for the key, behind those that are there."""
     _bind_number(statement, 1, key)
-    rows, code = 0, _step(statement)
+    code = _step(statement)
     while code == _ROW:
         if rows == len(out):
-            wider = np.empty((4 * rows, out.shape[1]))
-            wider[:rows] = out
-            out = wider
+            out = _resized(out, rows, 4 * rows)
         for column in range(out.shape[1]):
             out[rows, column] = _double(statement, column)
         rows, code = rows + 1, _step(statement)
     _reset(statement)
-    return code, out[:rows]
+    return code, out, rows
+
+
+@piece
+def _resized(out, rows, room):  # type: ignore[no-untyped-def]
+    """A copy of the first rows, with room for so many."""
+    other = np.empty((room, out.shape[1]))
+    _copy(np.intp(other.ctypes.data), np.intp(out.ctypes.data), 8 * rows * out.shape[1])
+    return other

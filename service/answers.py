@@ -88,9 +88,10 @@ class Answers:
 
     def _in_one_pass(self, some: Sequence[Asked], alike: _Pass) -> None:
         """From memory, or all that are left anew."""
+        self._memory.begin(alike.release)
         for asked in some:
             _check_whom(asked.body)
-            asked.answer = self._memory.get(asked, alike.release, alike.moment)
+            asked.answer = self._memory.get(asked, alike.moment)
         if left := [asked for asked in some if asked.answer is None]:
             self._anew(left, alike)
 

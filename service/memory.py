@@ -34,12 +34,15 @@ class Memory:
         self._answers: OrderedDict[tuple[object, ...], Remembered] = OrderedDict()
         self._circumstances: object = None
 
-    def get(self, asked: Asked, release: Release, moment: Moment) -> bytes | None:
-        """The answer of before, if it still holds."""
+    def begin(self, release: Release) -> None:
+        """To be called at the start of every pass: what was made under other circumstances is forgotten."""
         circumstances = self._now(release)
         if circumstances != self._circumstances:
             self._answers.clear()
             self._circumstances = circumstances
+
+    def get(self, asked: Asked, moment: Moment) -> bytes | None:
+        """The answer of before, if it still holds."""
         known = self._answers.get(asked.about)
         return known[0] if known is not None and self._holds(known, asked, moment) else None
 
@@ -77,7 +80,7 @@ class Memory:
 
     def _made_from(self, customer: str, moment: Moment) -> int | None:
         """None as of the past: what others did changes data_as_of, and the answer does not say when it was made."""
-        return made_from(self._present.rows(customer), moment.as_of) if moment.live else None
+        return made_from(self._present.rows([customer])[0], moment.as_of) if moment.live else None
 
 
 def made_from(rows: Rows | None, as_of: int) -> int:

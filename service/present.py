@@ -38,6 +38,7 @@ _LOOK_SECONDS: Final = 5.0  # lines dated ahead fall due without a write
 _RETRY_SECONDS: Final = 0.5  # between two attempts to reach a store that failed
 _FILE_SECONDS: Final = 0.2  # between two looks at the store's file
 _COVERAGE_SECONDS: Final = 60.0  # between two scans of all lines
+_NEVER: Final = (-1, None)  # edition and rows of who was never looked up
 _FIRST_SCAN_SECONDS: Final = 5.0  # that a request waits for the first, before the worker is ready
 
 _log = logging.getLogger("regulars")
@@ -99,26 +100,29 @@ class Present:
 
     def customers(self, customers: Sequence[str]) -> History:
         """Their histories, with what they consent to; empty ones of the unknown."""
-        return self._store.made([self.rows(customer) or STRANGER for customer in customers], self.zone)
+        return self._store.made([rows or STRANGER for rows in self.rows(customers)], self.zone)
 
-    def rows(self, customer: str) -> Rows | None:
-        """All that is held of a customer, None of an unknown one."""
-        edition, rows = self._customers.get(customer, (-1, None))
-        if edition == self.edition or self.stale:
-            return rows
-        return self._read(customer)
+    def rows(self, customers: Sequence[str]) -> list[Rows | None]:
+        """All that is held of each customer, None of an unknown one."""
+        if not self.stale:
+            self._read([customer for customer in customers if self._known(customer)[0] != self.edition])
+        return [self._known(customer)[1] for customer in customers]
 
-    def _read(self, customer: str) -> Rows | None:
+    def _known(self, customer: str) -> tuple[int, Rows | None]:
+        return self._customers.get(customer, _NEVER)
+
+    def _read(self, customers: Sequence[str]) -> None:
+        """What is known of them afterwards is of now, if the store can be read."""
         try:
-            rows = self._store.rows(customer)
+            found = self._store.rows(customers) if customers else []
         except Exception as error:  # noqa: BLE001 - drivers have no error in common; _failed tells
             self._failed(error)
-            return self._customers.get(customer, (-1, None))[1]
-        self._customers[customer] = (self.edition, rows)
-        self._customers.move_to_end(customer)
-        if len(self._customers) > _MOST_REMEMBERED:
-            self._customers.popitem(last=False)
-        return rows
+            return
+        for customer, rows in zip(customers, found, strict=True):
+            self._customers[customer] = (self.edition, rows)
+            self._customers.move_to_end(customer)
+            if len(self._customers) > _MOST_REMEMBERED:
+                self._customers.popitem(last=False)
 
     def sent_along(self, lines: Sequence[HistoryLine]) -> History:
         return self._store.history_from(order_rows(lines, self.rates(), self.zone, "history", None))

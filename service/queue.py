@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from service.errors import Problem
@@ -18,6 +19,9 @@ T = TypeVar("T", bound=Alike)
 # Answered in one pass: most of what a pass costs, it costs once. It holds up whoever comes meanwhile by so many
 # answers, so there are few.
 TOGETHER: Final = 8
+# Turns of the event loop from one pass to the next: its answers are written, whoever asks again upon theirs is read,
+# and queues up. With one turn, eight who ask again and again share passes of two and of six in turn.
+_TURNS: Final = 4
 
 
 class Queue(Generic[T]):
@@ -28,7 +32,7 @@ class Queue(Generic[T]):
         self._limit = limit
         self._answer = answer
         self._waiting: deque[tuple[asyncio.Future[None], T | None]] = deque()
-        self._busy = False
+        self._busy: asyncio.AbstractEventLoop | None = None  # that has the next pass before it; it may have ended since
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -51,8 +55,8 @@ class Queue(Generic[T]):
         loop = asyncio.get_running_loop()
         waiter = loop.create_future()
         self._waiting.append((waiter, asked))
-        if not self._busy:  # what else came in with it is read first, and answered with it
-            self._busy = True
+        if self._busy is not loop:  # what else came in with it is read first, and answered with it
+            self._busy = loop
             loop.call_soon(self._go_on)
         return waiter
 
@@ -60,7 +64,7 @@ class Queue(Generic[T]):
         """The next pass, or the next turn, whose taker goes on before this is called again."""
         waiters, asked = self._next()
         if not waiters:
-            self._busy = False
+            self._busy = None
             return
         try:
             if asked:
@@ -71,7 +75,11 @@ class Queue(Generic[T]):
         else:
             for waiter in waiters:
                 waiter.set_result(None)
-        asyncio.get_running_loop().call_soon(self._go_on)
+        self._go_on_after(_TURNS)
+
+    def _go_on_after(self, turns: int) -> None:
+        later = self._go_on if turns == 1 else partial(self._go_on_after, turns - 1)
+        asyncio.get_running_loop().call_soon(later)
 
     def _next(self) -> tuple[list[asyncio.Future[None]], list[T]]:
         """Who waits for the next pass and what they ask; or who has the next turn. Nobody, if none is waiting."""

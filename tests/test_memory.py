@@ -25,7 +25,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def made(store: Store, who: str, as_of: int = NOW) -> int:
-    return made_from(store.rows(who), as_of)
+    return made_from(store.rows([who])[0], as_of)
 
 
 def test_it_changes_with_what_is_held_of_the_customer_and_with_nothing_else(store: Store) -> None:

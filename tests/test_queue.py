@@ -47,6 +47,23 @@ def test_those_who_wait_are_answered_together_in_order_and_a_few_at_a_time() -> 
     assert run(work) == [list(range(TOGETHER)), [TOGETHER, TOGETHER + 1], [50]]
 
 
+def test_those_who_ask_again_upon_their_answers_come_to_share_one_pass() -> None:
+    """Two and six who begin apart; what travels between answer and question takes turns of the loop."""
+
+    async def work(queue: Queue[Number], passes: Passes) -> None:
+        async def client(number: int, delay: int) -> None:
+            for again in range(6):
+                for _ in range(delay if again == 0 else 2):
+                    await asyncio.sleep(0)
+                await queue.answered(Number(number))
+
+        await asyncio.gather(*(client(number, 0 if number < 2 else 3) for number in range(TOGETHER)))
+
+    sizes = list(map(len, run(work)))
+    assert sizes[0] == 2
+    assert sizes.count(TOGETHER) >= 5
+
+
 def test_only_those_who_ask_alike_share_a_pass_and_the_first_is_never_passed_over() -> None:
     async def work(queue: Queue[Number], passes: Passes) -> None:
         await asyncio.gather(*map(queue.answered, map(Number, (1, 101, 2, 201, 102, 3))))
