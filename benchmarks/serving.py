@@ -6,6 +6,7 @@ python -m benchmarks.serving --soak MINUTES
 One worker each; requests are for random customers, none asked twice, keys and metrics on. Rows:
 
 regulars_predict    POST /v1/predict: all four parts
+regulars_unlike     the same, each with another k, products to leave out, cart
 regulars_churn      POST /v1/churn
 regulars_explain    POST /v1/predict with explain
 regulars_events     POST /v1/events, a hundred order lines each, durable

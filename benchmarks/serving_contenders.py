@@ -46,7 +46,9 @@ def _ours(shop: Shop) -> Iterator[Contender]:
     predict: Sequence[tuple[str, str, Body]] = [("/v1/predict", "regulars_predict", customer_body)]
     churn: Sequence[tuple[str, str, Body]] = [("/v1/churn", "regulars_churn", customer_body)]
     explain: Sequence[tuple[str, str, Body]] = [("/v1/predict", "regulars_explain", explain_body)]
+    unlike: Sequence[tuple[str, str, Body]] = [("/v1/predict", "regulars_unlike", unlike_body)]
     yield Contender("regulars_predict", serve, predict, environment=ours)
+    yield Contender("regulars_unlike", serve, unlike, environment=ours)
     yield Contender("regulars_churn", serve, churn, environment=ours)
     yield Contender("regulars_explain", serve, explain, environment=ours)
     constant = partial(command, "bentoml", "serve", "benchmarks.serving_constant:Regulars", "--port", "{}")
@@ -113,6 +115,13 @@ def customer_body(number: int) -> str:
 
 def explain_body(number: int) -> str:
     return json.dumps({"customer_id": f"sim-{number:06d}", "explain": True})
+
+
+def unlike_body(number: int) -> str:
+    """As pages of products and carts ask: each leaves out another product, each fourth has another in the cart."""
+    more = {"k": 4 + number % 9, "exclude": [f"SIM-{number % 600:04d}"]}
+    cart = {"basket": [f"SIM-{number * 7 % 600:04d}"]} if number % 4 == 0 else {}
+    return json.dumps({"customer_id": f"sim-{number:06d}"} | more | cart)
 
 
 def events_body(number: int) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,29 +20,21 @@ from histories.clock import end_of_day, local_day
 from histories.compiled import plain
 from histories.history import Catalog, History
 from models.board import new_board
-from models.candidates import MIXED, NAMES, NONE, ONLY, Evidence, Shelf, Wish, gather_evidence
+from models.candidates import NAMES, Evidence, gather_evidence
 from models.catalog_index import Numbering, number, vocabulary
 from models.evidence_files import load_evidence, save_evidence
 from models.neighbours import without
 from models.ranker import Ranker, Rows
-from models.ranking import BOUGHT, LINKED, NEAR, PLAIN, Ranked, rank_customers, room_for
-from models.reasons import POPULAR_NOW, SIMILAR, bought_reason, dearer_reason, link_reason
+from models.ranking import PLAIN, Ranked, rank_customers, room_for
+from models.recommendation import Call, Recommendation, Repeat, Want
 from models.targets import ENOUGH, TARGETS, WINDOWS, Scene, Window, collect, first_baskets, join, windows
 
 if TYPE_CHECKING:
     from models.frame import Frame
     from models.when import When
 
-Repeat = Literal["mixed", "only", "none"]
-_REPEAT = {"mixed": MIXED, "only": ONLY, "none": NONE}
 _EPOCH = date(1970, 1, 1)
 _PIECE = 500  # customers that one thread ranks at a time
-
-
-class Recommendation(NamedTuple):
-    product: int  # code in the catalog asked with
-    score: float  # probability that the customer's next basket holds it
-    reason: str
 
 
 @dataclass
@@ -103,11 +96,21 @@ class NextPurchase:
         dearer alternatives, of the same category, to products of the basket. A customer without a visible basket
         gets what goes with the cart, then what is popular.
         """
-        shelf = self._shelf(history.catalog)
-        baskets = visible_baskets(history.lines, as_of, shelf.index_of, live=live)
-        goods = shelf.goods(in_stock_only, (*exclude, *basket))
-        call = _Call(shelf, goods, Wish(k, _REPEAT[repeat], shelf.indices(basket)), upsell)
-        return call.named(self._rank(baskets, local_day(as_of, history.zone), call, threads))
+        want = Want(k, tuple(basket), tuple(exclude), in_stock_only, repeat, upsell)
+        return self.recommend_each(history, as_of, [want] * len(history), live=live, threads=threads)
+
+    def recommend_each(
+        self, history: History, as_of: int, wants: Sequence[Want], *, live: bool = False, threads: int = 1
+    ) -> list[list[Recommendation]]:
+        """As recommend, for each customer what is wanted of them; neighbours who want the same take less time."""
+        shelf, found = self._shelf(history.catalog), list[list[Recommendation]]()
+        baskets, day = visible_baskets(history.lines, as_of, shelf.index_of, live=live), local_day(as_of, history.zone)
+        for want, alike in groupby(wants):
+            last = len(found) + sum(1 for _ in alike)
+            some = Baskets(baskets.start[len(found) : last + 1], *baskets[1:])
+            call = Call.of(shelf, want)
+            found += call.named(self._rank(some, day, call, threads))
+        return found
 
     def popular(
         self,
@@ -120,9 +123,8 @@ class NextPurchase:
         upsell: bool = False,
     ) -> list[Recommendation]:
         """What goes with the cart, then what sells now: for a visitor of whom nothing is, or may be, known."""
-        shelf = self._shelf(catalog)
-        goods = shelf.goods(in_stock_only, (*exclude, *basket))
-        call = _Call(shelf, goods, Wish(k, MIXED, shelf.indices(basket)), upsell)
+        want = Want(k, tuple(basket), tuple(exclude), in_stock_only, "mixed", upsell)
+        call = Call.of(self._shelf(catalog), want)
         return call.named(self._rank(NOBODY, 0, call, 1))[0]
 
     def complements(
@@ -165,7 +167,7 @@ class NextPurchase:
             self._numbering = number(catalog, self.products, self._numbering)
         return self._numbering
 
-    def _rank(self, baskets: Baskets, day: int, call: _Call, threads: int) -> Ranked:
+    def _rank(self, baskets: Baskets, day: int, call: Call, threads: int) -> Ranked:
         goods, ranked = call.sold, room_for(len(baskets), call.wish.k)
         given, shelf, wish, out = tuple(baskets), tuple(goods), tuple(call.wish), tuple(ranked)
         evidence, judge = self._fitted()
@@ -194,50 +196,6 @@ class NextPurchase:
         if getattr(self._own, "products", None) != products:
             self._own.board, self._own.products = plain(new_board(products)), products
         return self._own.board
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """What one call of recommend asks of every customer."""
-
-    shelf: Numbering
-    goods: Shelf
-    wish: Wish
-    upsell: bool
-
-    @property
-    def sold(self) -> Shelf:
-        return self.shelf.dearer(self.goods, self.wish.cart) if self.upsell else self.goods
-
-    def named(self, ranked: Ranked) -> list[list[Recommendation]]:
-        """In the catalog's codes, with reasons in words."""
-        if not len(self.shelf.code_of):
-            return [[] for _ in ranked.product]
-        code = np.where(ranked.product >= 0, self.shelf.code_of[ranked.product], -1)
-        rows = zip(code.tolist(), *(column.tolist() for column in ranked), strict=True)
-        return [
-            [Recommendation(each[0], each[2], self._reason(*each)) for each in zip(*row, strict=True) if each[0] >= 0]
-            for row in rows
-        ]
-
-    def _reason(
-        self,
-        code: int,
-        product: int,
-        score: float,
-        why: int,
-        source: int,
-        orders: int,
-        gap: int,
-        since: int,
-    ) -> str:
-        if self.upsell:
-            return dearer_reason(self.shelf.code_of[self.shelf.cheaper_in(self.wish.cart, product)], self.shelf.catalog)
-        if why == BOUGHT:
-            return bought_reason(orders, gap, since)
-        if why == LINKED and self.shelf.code_of[source] >= 0:
-            return link_reason(self.shelf.code_of[source], self.shelf.catalog)
-        return SIMILAR if why == NEAR else POPULAR_NOW
 
 
 def _training_rows(history: History, as_of: int, shelf: Numbering, items: int, seed: int, threads: int) -> Rows:

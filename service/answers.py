@@ -13,7 +13,7 @@ from pydantic_core import to_json
 from histories.clock import parse_as_of, to_datetime, to_text
 from histories.history import History
 from service import schemas as s
-from service.ask import PARTS, Ask, Moment
+from service.ask import PARTS, Ask, Choice, Moment
 from service.asked import Asked
 from service.clock import Clock
 from service.errors import bad_input
@@ -61,14 +61,14 @@ class Answers:
     async def many(self, body: s.PredictManyRequest, queue: Queue[Asked]) -> bytes:
         """In the order of the ids, all as of the same instant; other requests are served in between."""
         release, now = self._present_state()
-        ask = Ask(PARTS, body.k, body.explain, (), body.exclude, body.in_stock_only, body.repeat)
-        alike = _Pass(release, self._moment(body.as_of, now), ask)
+        alike = _Pass(release, self._moment(body.as_of, now), Ask(PARTS, body.explain))
+        choice = Choice(body.k, (), body.exclude, body.in_stock_only, body.repeat)
         every = [s.PredictRequest.model_construct(customer_id=each, history=None) for each in body.customer_ids]
         found: list[Envelope] = []
         for first in range(0, len(every), TOGETHER):
             await queue.turn()
             some = every[first : first + TOGETHER]
-            found += self._envelopes(some, alike, self._watch((), len(some)))
+            found += self._envelopes(some, [choice] * len(some), alike, self._watch((), len(some)))
         return to_json({"predictions": found}, inf_nan_mode="null")
 
     def forget(self) -> None:
@@ -98,7 +98,8 @@ class Answers:
     def _anew(self, some: Sequence[Asked], alike: _Pass) -> None:
         watch = self._watch([asked.call for asked in some if asked.call is not None], len(some))
         began = time.thread_time()  # what other processes take of the machine does not count
-        envelopes = self._envelopes([asked.body for asked in some], alike, watch)
+        bodies, choices = [asked.body for asked in some], [asked.choice for asked in some]
+        envelopes = self._envelopes(bodies, choices, alike, watch)
         for asked, envelope in zip(some, envelopes, strict=True):
             asked.answer = to_json(envelope, inf_nan_mode="null")
         watch.lap("write")
@@ -120,9 +121,11 @@ class Answers:
     def _watch(self, calls: Sequence[Call], predictions: int) -> Stopwatch:
         return Stopwatch(self._metrics, self._pace, calls, self._deadline, predictions)
 
-    def _envelopes(self, some: Sequence[s.PredictRequest], alike: _Pass, watch: Stopwatch) -> Iterator[Envelope]:
+    def _envelopes(
+        self, some: Sequence[s.PredictRequest], choices: Sequence[Choice], alike: _Pass, watch: Stopwatch
+    ) -> Iterator[Envelope]:
         """In the order of the requests, each of its own customer."""
-        every = self._parts(some, alike, watch)
+        every = self._parts(some, choices, alike, watch)
         if self._present.stale:
             _call_stale(every)
         self._count(every, alike.release)
@@ -137,13 +140,15 @@ class Answers:
                 **parts,
             }
 
-    def _parts(self, some: Sequence[s.PredictRequest], alike: _Pass, watch: Stopwatch) -> list[Parts]:
+    def _parts(
+        self, some: Sequence[s.PredictRequest], choices: Sequence[Choice], alike: _Pass, watch: Stopwatch
+    ) -> list[Parts]:
         release, moment, ask = alike.release, alike.moment, alike.ask
         if not watch.enough_for("history", "features"):
-            return unread(self._present.anybody().catalog, len(some), release, moment, ask, "deadline")
+            return unread(self._present.anybody().catalog, release, moment, ask, choices, "deadline")
         history = self._history(some)
         watch.lap("history")
-        return answers(history, release, moment, ask, watch)
+        return answers(history, release, moment, ask, choices, watch)
 
     def _history(self, some: Sequence[s.PredictRequest]) -> History:
         """Of the customers who are named; else of the only request, sent along or of nobody."""

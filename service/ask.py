@@ -7,17 +7,22 @@ from typing import Final, Literal, NamedTuple
 PARTS: Final = ("churn", "customer_value", "next_purchase", "segment")
 
 
-class Ask(NamedTuple):
-    """What is asked about each customer, beside who it is."""
+class Choice(NamedTuple):
+    """Which products are wanted of a customer, by their ids."""
 
-    parts: tuple[str, ...] = PARTS
     k: int = 10
-    explain: bool = False
     basket: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     in_stock_only: bool = True
     repeat: Literal["mixed", "only", "none"] = "mixed"
     upsell: bool = False
+
+
+class Ask(NamedTuple):
+    """What is asked about all customers of a pass, beside who they are."""
+
+    parts: tuple[str, ...] = PARTS
+    explain: bool = False
 
     def stage(self, part: str) -> str:
         """The name under which the part's time is counted."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
 
 from histories.clock import local_day
 from histories.history import Catalog, History
-from service.ask import Ask, Moment
-from service.customers import Customers, both, spread
+from models.recommendation import Want
+from service.ask import Choice, Moment
+from service.customers import Customers, both
 from service.fallbacks import Part
 from service.release import Release
 
@@ -24,34 +26,42 @@ Products = list[dict[str, Any]]
 
 
 def next_purchases(
-    customers: Customers, release: Release, moment: Moment, ask: Ask, churn: list[Part] | None = None
+    customers: Customers,
+    release: Release,
+    moment: Moment,
+    choices: Sequence[Choice],
+    churn: list[Part] | None = None,
 ) -> list[Part]:
     """Timing needs a purchase and consent to prediction; own products, to recommendation, too.
 
     `churn`: that part of the same answers, where it has been made: the dates lie on the curve that ends there.
     """
-    times, own = _times(customers, release, moment, churn), both(customers.known, customers.advised)
-    goes_with = any(product in customers.history.catalog.code_of for product in ask.basket)
-    popular = _popular(customers.history.catalog, release, ask) if not all(own) else []
+    catalog, times = customers.history.catalog, _times(customers, release, moment, churn)
+    own, popular = both(customers.known, customers.advised), _popular(catalog, release)
+    wants = [_want(choice, catalog) for choice, is_own in zip(choices, own, strict=True) if is_own]
+    chosen = iter(_own_products(customers.only(own), release, moment, wants) if wants else ())
 
-    def other(place: int) -> Part:
+    def part(place: int) -> Part:
+        time, choice = times[place], choices[place]
+        if own[place]:
+            return _part("model", None, time, next(chosen))
         if not customers.predicted[place]:
-            return _part("withheld", "popularity", _NO_TIME, popular)
-        if customers.advised[place] and goes_with:
-            return _part("model", None, times[place], popular)
-        return _part("fallback", "popularity", times[place], popular)
+            return _part("withheld", "popularity", _NO_TIME, popular(choice))
+        if customers.advised[place] and any(product in catalog.code_of for product in choice.basket):
+            return _part("model", None, time, popular(choice))
+        return _part("fallback", "popularity", time, popular(choice))
 
-    chosen = _own_products(customers.only(own), release, moment, ask) if any(own) else []
-    whose = [time for time, is_own in zip(times, own, strict=True) if is_own]
-    made = (_part("model", None, time, products) for time, products in zip(whose, chosen, strict=True))
-    return spread(own, made, other)
+    return [part(place) for place in range(len(customers))]
 
 
-def too_late(predicted: list[bool], catalog: Catalog, release: Release, ask: Ask, fallback: str) -> list[Part]:
+def too_late(
+    predicted: list[bool], catalog: Catalog, release: Release, choices: Sequence[Choice], fallback: str
+) -> list[Part]:
     """What sells, where there is no time, or no history, for more; `predicted`: who consents to prediction."""
-    products = _popular(catalog, release, ask)
-    labels = {True: ("fallback", fallback), False: ("withheld", "popularity")}
-    return [_part(*labels[allows], _NO_TIME, products) for allows in predicted]
+    popular, labels = _popular(catalog, release), {True: ("fallback", fallback), False: ("withheld", "popularity")}
+    return [
+        _part(*labels[allows], _NO_TIME, popular(choice)) for allows, choice in zip(predicted, choices, strict=True)
+    ]
 
 
 def _part(source: str, fallback: str | None, time: Time, products: Products) -> Part:
@@ -80,32 +90,27 @@ def _times(customers: Customers, release: Release, moment: Moment, churn: list[P
     return [next(made) if is_known else _NO_TIME for is_known in customers.known]
 
 
-def _own_products(history: History, release: Release, moment: Moment, ask: Ask) -> list[Products]:
-    chosen = release.next_purchase.recommend(
-        history,
-        moment.as_of,
-        ask.k,
-        live=moment.live,
-        basket=_codes(ask.basket, history.catalog),
-        exclude=_codes(ask.exclude, history.catalog),
-        in_stock_only=ask.in_stock_only,
-        repeat=ask.repeat,
-        upsell=ask.upsell,
-    )
+def _own_products(history: History, release: Release, moment: Moment, wants: Sequence[Want]) -> list[Products]:
+    chosen = release.next_purchase.recommend_each(history, moment.as_of, wants, live=moment.live)
     return [_named(items, history.catalog) for items in chosen]
 
 
-def _popular(catalog: Catalog, release: Release, ask: Ask) -> Products:
+def _popular(catalog: Catalog, release: Release) -> Callable[[Choice], Products]:
     """What goes with the basket, then what sells: for whom nothing is known or may be used."""
-    items = release.next_purchase.popular(
-        catalog,
-        ask.k,
-        basket=_codes(ask.basket, catalog),
-        exclude=_codes(ask.exclude, catalog),
-        in_stock_only=ask.in_stock_only,
-        upsell=ask.upsell,
-    )
-    return _named(items, catalog)
+
+    @cache
+    def products(choice: Choice) -> Products:
+        k, basket, exclude, in_stock_only, _, upsell = _want(choice, catalog)
+        items = release.next_purchase.popular(
+            catalog, k, basket=basket, exclude=exclude, in_stock_only=in_stock_only, upsell=upsell
+        )
+        return _named(items, catalog)
+
+    return products
+
+
+def _want(choice: Choice, catalog: Catalog) -> Want:
+    return Want(choice.k, _codes(choice.basket, catalog), _codes(choice.exclude, catalog), *choice[3:])
 
 
 def _named(items: Sequence[Any], catalog: Catalog) -> Products:

@@ -7,12 +7,12 @@ twice as long as writing its JSON.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from histories.history import Catalog, History
 from service import fallbacks
-from service.ask import Ask, Moment
+from service.ask import Ask, Choice, Moment
 from service.customers import Customers, Rows, spread
 from service.fallbacks import Part
 from service.next_purchases import next_purchases, too_late
@@ -42,9 +42,11 @@ def answers(
     release: Release,
     moment: Moment,
     ask: Ask,
+    choices: Sequence[Choice],
     watch: Watch = Unhurried(),  # noqa: B008 - it holds nothing
 ) -> list[Parts]:
-    """The parts asked for about each customer of the history, in their order; an answer does not depend on the others.
+    """The parts asked for about each customer of the history, in their order, with the products of each one's choice;
+    an answer does not depend on the others.
 
     Who has not bought by then is answered with labelled fallbacks; who has not consented, with what needs no consent.
     A part for which the time does not suffice becomes a fallback, labelled `deadline`.
@@ -55,19 +57,22 @@ def answers(
     for part in ask.parts:
         stage = ask.stage(part)
         if not watch.enough_for(stage):
-            made[part] = _late(part, customers.predicted, history.catalog, release, moment, ask, "deadline")
+            made[part] = _late(part, customers.predicted, history.catalog, release, moment, choices, "deadline")
             continue
         if part == "next_purchase":
-            made[part] = next_purchases(customers, release, moment, ask, made.get("churn"))
+            made[part] = next_purchases(customers, release, moment, choices, made.get("churn"))
         else:
             made[part] = _scores(part, customers, release, moment, ask.explain)
         watch.lap(stage)
     return _by_customer(made)
 
 
-def unread(catalog: Catalog, customers: int, release: Release, moment: Moment, ask: Ask, fallback: str) -> list[Parts]:
-    """The parts for so many of whom nothing could be read, labelled with the reason."""
-    made = {part: _late(part, [True] * customers, catalog, release, moment, ask, fallback) for part in ask.parts}
+def unread(
+    catalog: Catalog, release: Release, moment: Moment, ask: Ask, choices: Sequence[Choice], fallback: str
+) -> list[Parts]:
+    """The parts for customers of whom nothing could be read, labelled with the reason."""
+    predicted = [True] * len(choices)
+    made = {part: _late(part, predicted, catalog, release, moment, choices, fallback) for part in ask.parts}
     return _by_customer(made)
 
 
@@ -76,11 +81,17 @@ def _by_customer(made: dict[str, list[Part]]) -> list[Parts]:
 
 
 def _late(
-    part: str, predicted: list[bool], catalog: Catalog, release: Release, moment: Moment, ask: Ask, fallback: str
+    part: str,
+    predicted: list[bool],
+    catalog: Catalog,
+    release: Release,
+    moment: Moment,
+    choices: Sequence[Choice],
+    fallback: str,
 ) -> list[Part]:
     """Of each customer, by whether they consent to prediction."""
     if part == "next_purchase":
-        return too_late(predicted, catalog, release, ask, fallback)
+        return too_late(predicted, catalog, release, choices, fallback)
     prior = fallbacks.prior(part, release, moment.as_of) | {"fallback": fallback}
     return [dict(prior) if allows else fallbacks.withheld(part, release) for allows in predicted]
 

@@ -17,7 +17,7 @@ from features.customers import warm_up
 from histories.history import History
 from histories.selection import of_customers
 from histories.store import Store
-from service.ask import PARTS, Ask, Moment
+from service.ask import PARTS, Ask, Choice, Moment
 from service.clock import wall
 from service.predictor import Parts, answers, unread
 from service.release import Refused, Release
@@ -38,9 +38,9 @@ def trial(store: Store, budget: float = math.inf) -> Callable[[Release], None]:
         warm_up()
         histories = _known(store)
         for history in histories:
-            for ask in (Ask(), Ask(explain=True, k=3), *(Ask((part,)) for part in PARTS)):
+            for ask in (Ask(), Ask(explain=True), *(Ask((part,)) for part in PARTS)):
                 _check(_answer(release, history, ask))
-            unread(history.catalog, 1, release, Moment(wall(), live=True), Ask(), "deadline")
+            unread(history.catalog, release, Moment(wall(), live=True), Ask(), [Choice()], "deadline")
         seconds = min((_median(release, histories) for _ in range(_PASSES)), default=0.0) if histories else 0.0
         if seconds > budget:
             raise Refused(f"an answer takes {seconds * 1e3:.0f} ms, more than the {budget * 1e3:.0f} ms allowed")
@@ -80,7 +80,7 @@ def _median(release: Release, histories: list[History]) -> float:
 
 def _answer(release: Release, history: History, ask: Ask) -> Parts:
     """Of the only customer, whatever they consent to: nothing of it is told or kept."""
-    return answers(replace(history, consent={}), release, Moment(wall(), live=True), ask)[0]
+    return answers(replace(history, consent={}), release, Moment(wall(), live=True), ask, [Choice()])[0]
 
 
 def _check(parts: Parts) -> None:

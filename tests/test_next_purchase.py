@@ -17,6 +17,7 @@ from models.candidates import FOLLOW_LIMIT, OWN_LIMIT, _moved, own_part
 from models.follow_links import PENALTY, follow_links
 from models.neighbours import without
 from models.next_purchase import NextPurchase, _targets
+from models.recommendation import Want
 from models.targets import MOST_WINDOWS, WINDOWS, first_baskets, windows
 from tests.pieces import from_python
 from tests.shops import toy_history
@@ -64,6 +65,17 @@ def test_one_alone_is_the_same_as_in_the_batch(model: NextPurchase, history: His
     together = model.recommend(history, AS_OF, 10)
     for customer in (0, 17, 89):
         assert model.recommend(of_customers(history, np.array([customer])), AS_OF, 10) == [together[customer]]
+
+
+def test_each_gets_what_is_wanted_of_them(model: NextPurchase, history: History) -> None:
+    wants = [Want(), Want(), Want(3), Want(5, exclude=(3, 4)), Want(5, repeat="none"), Want(5, basket=(1, 2)), Want(3)]
+    some = of_customers(history, np.arange(len(wants)))
+    found = model.recommend_each(some, AS_OF, wants)
+    for customer, (want, answer) in enumerate(zip(wants, found, strict=True)):
+        options = want._asdict()
+        assert model.recommend(some, AS_OF, options.pop("k"), **options)[customer] == answer
+    assert list(map(len, found)) == [10, 10, 3, 5, 5, 5, 3]
+    assert model.recommend_each(of_customers(history, np.arange(0)), AS_OF, []) == []
 
 
 def test_saved_and_loaded_it_says_the_same(model: NextPurchase, history: History, tmp_path: Path) -> None:

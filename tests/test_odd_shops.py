@@ -19,7 +19,7 @@ from histories.selection import of_customers
 from histories.settings import Settings
 from histories.store import Store
 from models.next_purchase import NextPurchase
-from service.ask import Ask, Moment
+from service.ask import Ask, Choice, Moment
 from service.predictor import Parts, answers
 from service.release import Release
 from tests.odd_shops import LARGE, SMALL, Rows
@@ -92,14 +92,14 @@ def ask_everybody(store: Store, release: Release) -> list[Parts]:
     history = store.history()
     moment = Moment(parse_as_of(AS_OF, "UTC"), live=False)
     everybody = (of_customers(history, np.array([position])) for position in range(len(history)))
-    answered = [answers(customer, release, moment, Ask(explain=True))[0] for customer in everybody]
+    answered = [answers(customer, release, moment, Ask(explain=True), [Choice()])[0] for customer in everybody]
     spent, bought = _spent(history)
     for parts, has_bought in zip(answered, bought.tolist(), strict=True):
         assert parts["churn"]["source"] == ("model" if has_bought else "fallback")
         assert bool(parts["churn"]["reasons"]) == has_bought
         check(parts, float(spent.max()))
     nobody = store.history_from([{"customer_id": "nobody", "occurred_at": "2030-01-01T10:00:00Z"}])
-    unknown = answers(nobody, release, moment, Ask())[0]
+    unknown = answers(nobody, release, moment, Ask(), [Choice()])[0]
     assert (unknown["churn"]["source"], unknown["churn"]["fallback"]) == ("fallback", "prior")
     check(unknown, float(spent.max()))
     return answered

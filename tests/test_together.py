@@ -88,6 +88,25 @@ def test_together_each_gets_what_it_gets_alone(web: Web, monkeypatch: pytest.Mon
     assert {"model", "withheld", "fallback"} == set(sources)
 
 
+def test_whichever_products_they_want_they_share_a_pass(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids, products = web.backend.store.customer_ids(), web.backend.store.catalog().product_id.tolist()
+    wanted: list[dict[str, Any]] = [
+        {},
+        {"k": 3},
+        {"k": 3},
+        {"exclude": products[:2]},
+        {"basket": products[2:4]},
+        {"basket": products[2:4], "upsell": True},
+        {"repeat": "none"},
+        {"in_stock_only": False, "k": 20},
+    ]
+    every = [{"customer_id": customer} | more for customer, more in zip(ids, wanted, strict=False)]
+    expected, read, passes = alone(web, every), web.backend.present.customers, list[int]()
+    monkeypatch.setattr(web.backend.present, "customers", lambda named: passes.append(len(named)) or read(named))
+    assert all(map(same, together(web, every), expected))
+    assert passes == [len(every)]
+
+
 def test_the_wrong_ones_are_told_what_is_wrong_and_the_others_are_answered(web: Web) -> None:
     customer = web.backend.store.customer_ids()[0]
     good, history = {"customer_id": customer}, {"customer_id": customer, "history": LINES}
