@@ -1,4 +1,4 @@
-"""A basket file for benchmarks.next_basket, made of any table of order lines.
+"""A basket file for benchmarks.next_basket, made of any table of order lines, Parquet or CSV.
 
     python -m benchmarks.order_baskets --orders FILE [--products FILE] --columns CUSTOMER BASKET TIME ITEM --out OUT
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -49,11 +50,31 @@ def main() -> None:
     parser.add_argument("--buyers", type=int, default=1, help="of an item, at least")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    lines = pd.read_parquet(options.orders)
-    if options.products:
-        lines = lines.merge(pd.read_parquet(options.products), on="product_id", how="left")
+    try:
+        lines = _read(options.orders)
+        if options.products:
+            lines = lines.merge(_read(options.products, ["product_id"]), on="product_id", how="left")
+        _check(lines, options.orders, [name for column in options.columns for name in column.split("+")])
+    except (OSError, ValueError) as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")
     found = order_baskets(lines, options.columns, tuple(options.baskets), options.buyers)
     options.out.write_text(json.dumps(found))
+
+
+def _read(path: Path, needed: Sequence[str] = ()) -> pd.DataFrame:
+    """Raises OSError or ValueError (pyarrow's errors are such) naming the file."""
+    try:
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: {str(error).splitlines()[0]}") from None
+    _check(table, path, needed)
+    return table
+
+
+def _check(table: pd.DataFrame, path: Path, needed: Sequence[str]) -> None:
+    missing = [name for name in needed if name not in table.columns]
+    if missing:
+        raise ValueError(f"{path}: no column {', '.join(missing)}; there are {', '.join(map(str, table.columns))}")
 
 
 if __name__ == "__main__":
