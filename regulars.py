@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
+from histories.errors import BadInput, Refused
 from progress import showing
 
 if TYPE_CHECKING:  # rooms are imported inside the commands: `regulars --help` must not wait for MLflow
@@ -318,7 +319,6 @@ def outcomes(
     store: StoreUrl = None,
 ) -> None:
     """Set past scores against what has happened since, and look for drift; exit code 3 where something is off."""
-    from histories.errors import Refused
     from histories.locks import held
     from training import outcome_report
     from training.outcomes import outcomes as run
@@ -351,8 +351,6 @@ def retain(
 @app.command()
 def erase(customer: str, store: StoreUrl = None) -> None:
     """Erase a person from the store for good."""
-    from histories.errors import BadInput
-
     erasure = _open(_settings(store)).erase(customer)
     if erasure is None:
         raise BadInput("nothing is held on this customer")
@@ -387,7 +385,6 @@ def list_keys(store: StoreUrl = None) -> None:
 @keys_app.command(name="revoke")
 def revoke_key(key: Annotated[str, typer.Argument(metavar="ID")], store: StoreUrl = None) -> None:
     """Refuse a key from now on."""
-    from histories.errors import BadInput
     from service.keys import revoke
 
     if not revoke(_open(_settings(store)), key):
@@ -396,8 +393,6 @@ def revoke_key(key: Annotated[str, typer.Argument(metavar="ID")], store: StoreUr
 
 
 def _check_engine(engine: str, history: str | None) -> None:
-    from histories.errors import BadInput
-
     if history and engine != "spark":
         raise BadInput("--history is what --engine spark reads; without that the store is read")
 
@@ -438,7 +433,6 @@ def _open(settings: Settings) -> Store:
 
 def _open_existing(settings: Settings) -> Store:
     """Does not make an SQLite file: on a snapshot, work goes on where there is no store at all."""
-    from histories.errors import BadInput
     from histories.urls import file_of
 
     file = file_of(settings.store)
@@ -481,7 +475,7 @@ def _verdict(error: Exception) -> tuple[int, str]:
         return BAD_INPUT, ""
     if hasattr(error, "format_message"):  # how typer says that a command line makes no sense
         return BAD_INPUT, f"{_line(error.format_message())} (--help shows what would be accepted)"
-    if type(error).__name__ == "Refused":
+    if isinstance(error, Refused):
         return REFUSED, _line(str(error))
     if isinstance(error, ValueError) and hasattr(error, "errors"):  # pydantic: settings
         first = error.errors()[0]

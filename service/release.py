@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from features.attributes import AttributeEncoder
 from features.customers import NAMES
 from histories.clock import DAY
+from histories.errors import Refused
 from models.churn import Churn
 from models.customer_value import CustomerValue, Value
 from models.next_purchase import NextPurchase
@@ -27,10 +28,6 @@ KINDS: Final[Mapping[str, Any]] = {
     "segments": Segments,
 }
 _DAYS_REMEMBERED: Final = 100  # any day may be asked about
-
-
-class Refused(Exception):
-    """A release that must not be served, with the reason."""
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,12 @@ from collections.abc import Callable
 from typing import Final
 
 from histories.clock import to_text
+from histories.errors import Refused
 from service.clock import wall
 from service.errors import Problem, of_database
 from service.metrics import Metrics
 from service.probation import Probation
-from service.release import Refused, Release
+from service.release import Release
 from service.schemas import Refusal
 from service.shelf import Shelf
 

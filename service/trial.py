@@ -14,13 +14,14 @@ from typing import Final
 import numpy as np
 
 from features.customers import warm_up
+from histories.errors import Refused
 from histories.history import History
 from histories.selection import of_customers
 from histories.store import Store
 from service.ask import PARTS, Ask, Choice, Moment
 from service.clock import wall
 from service.predictor import Parts, answers, unread
-from service.release import Refused, Release
+from service.release import Release
 
 _CUSTOMERS: Final = 20
 _PASSES: Final = 3

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from histories.clock import DAY
+from histories.errors import Refused
 from service.batch import champion
 from service.metrics import Metrics
 from service.present import _Coverage
 from service.registry import bring_champion
-from service.release import Refused, Release
+from service.release import Release
 from service.releases import Releases
 from service.shelf import Shelf
 from service.start import environment
