@@ -11,7 +11,7 @@ import ctypes
 import sqlite3
 from collections.abc import Sequence
 from functools import cache
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any, Final
 
 import llvmlite.binding as llvm
@@ -153,12 +153,9 @@ def _value(cell: list[int], written: bytes) -> Any:
 
 
 def _divided(rows: NDArray[np.float64], ends: NDArray[np.int64]) -> list[NDArray[np.float64]]:
-    first = 0
-    parts = []
-    for end in ends.tolist():
-        parts.append(rows[first:end])
-        first = end
-    return parts
+    """Of each key, apart: what is remembered of one must not keep the rows of all others in memory."""
+    bounds = [0, *ends.tolist()]
+    return [rows[first:end].copy() for first, end in pairwise(bounds)]
 
 
 def _found(row: tuple[Any, ...] | None, *numbers: NDArray[np.float64]) -> One | None:
@@ -181,7 +178,7 @@ def _number(statement):  # type: ignore[no-untyped-def]
 
 @compiled
 def _many(statements, asked, starts, cells, letters):  # type: ignore[no-untyped-def]
-    """(code, letters, rows of the first table, where each key's end, the same of the second): without any room left.
+    """(code, letters, rows of the first table, where each key's end, the same of the second).
 
     Where it fails, the transaction is left as it is: the connection is of no use any more.
     """
@@ -202,14 +199,7 @@ def _many(statements, asked, starts, cells, letters):  # type: ignore[no-untyped
         some_ends[row], more_ends[row] = some_rows, more_rows
     if code == _DONE:
         code = _done(end)
-    return (
-        code,
-        letters,
-        _resized(some, some_rows, some_rows),
-        some_ends,
-        _resized(more, more_rows, more_rows),
-        more_ends,
-    )
+    return code, letters, some, some_ends, more, more_ends
 
 
 @piece

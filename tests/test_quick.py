@@ -73,6 +73,16 @@ def test_the_library_and_the_driver_read_the_same(store: Store, monkeypatch: pyt
     assert driver.version() == 1
 
 
+@pytest.mark.skipif(sqlite.library() is None, reason="this interpreter hides SQLite's functions")
+def test_the_rows_of_one_do_not_keep_those_of_others(store: Store) -> None:
+    for customers in (STRANGE, STRANGE[:1]):
+        for rows in store.rows(customers):
+            assert rows is not None
+            for numbers in rows[1:]:
+                assert numbers.base is None
+                assert numbers.flags.c_contiguous
+
+
 def test_nobody_and_somebody_without_a_line(store: Store) -> None:
     assert store.history_of("nobody") is None
     found = store.history_of("unheard of")
