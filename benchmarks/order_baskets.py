@@ -55,14 +55,14 @@ def main() -> None:
         if options.products:
             lines = lines.merge(_read(options.products, ["product_id"]), on="product_id", how="left")
         _check(lines, options.orders, [name for column in options.columns for name in column.split("+")])
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
     found = order_baskets(lines, options.columns, tuple(options.baskets), options.buyers)
     options.out.write_text(json.dumps(found))
 
 
 def _read(path: Path, needed: Sequence[str] = ()) -> pd.DataFrame:
-    """Raises OSError or ValueError (pyarrow's errors are such) naming the file."""
+    """Raises ValueError naming the file."""
     try:
         table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
     except (OSError, ValueError) as error:

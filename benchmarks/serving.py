@@ -24,7 +24,6 @@ import argparse
 import json
 import os
 import platform
-import random
 import socket
 import tempfile
 import time
@@ -33,8 +32,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.load import Row, cpu_seconds, load, serving, wrk
-from benchmarks.serving_contenders import Contender, contenders
-from benchmarks.serving_shop import Shop, make_shop
+from benchmarks.serving_contenders import Contender, contenders, shuffled
+from benchmarks.serving_shop import TRAINED_ON, Shop, make_shop
 
 CONNECTIONS: Final = (1, 8, 32)
 _WARM_SECONDS: Final = 3.0
@@ -89,9 +88,7 @@ class _Bodies:
 
     def __init__(self, body: Callable[[int], str], customers: int, most: int) -> None:
         """At most so many at a time."""
-        numbers = list(range(1, customers + 1))
-        random.Random(7).shuffle(numbers)
-        self._numbers, self._body, self._most, self._at = numbers, body, most, 0
+        self._numbers, self._body, self._most, self._at = shuffled(customers), body, most, 0
 
     def next(self) -> list[str]:
         return [self._body(number) for number in (self._numbers[self._at :] + self._numbers[: self._at])[: self._most]]
@@ -109,7 +106,7 @@ def _free_port() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--customers", type=int, default=100_000)
-    parser.add_argument("--trained-on", type=int, default=20_000, help="customers that the release is trained on")
+    parser.add_argument("--trained-on", type=int, default=TRAINED_ON, help="customers that the release is trained on")
     parser.add_argument("--seconds", type=float, default=8.0, help="of each measurement")
     parser.add_argument("--home", type=Path, help="keeps the shop and its release for the next run")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these rows' servers: see above")

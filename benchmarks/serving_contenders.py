@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import random
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -107,6 +108,13 @@ def _textbook(shop: Shop, home: Path) -> Iterator[Contender]:
 def command(name: str, *arguments: Any) -> list[str]:
     *words, port = arguments
     return [str(_BIN / name), *(str(word).format(port) for word in words)]
+
+
+def shuffled(customers: int) -> list[int]:
+    """The numbers of all customers, in an order that is the same in every run."""
+    numbers = list(range(1, customers + 1))
+    random.Random(7).shuffle(numbers)
+    return numbers
 
 
 def customer_body(number: int) -> str:

@@ -13,6 +13,7 @@ from histories.settings import Settings
 from histories.store import Store
 
 SEED: Final = 1
+TRAINED_ON: Final = 20_000  # customers, unless said otherwise
 _FILES: Final = ("orders", "events", "customers", "products")
 
 

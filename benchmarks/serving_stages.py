@@ -13,16 +13,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import random
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Final
 
-from benchmarks.serving_contenders import customer_body, explain_body
-from benchmarks.serving_shop import make_shop
+from benchmarks.serving_contenders import customer_body, explain_body, shuffled
+from benchmarks.serving_shop import TRAINED_ON, make_shop
 
 Row = dict[str, float]
 _ROUNDS: Final = 12
@@ -52,7 +51,7 @@ def _rows(options: argparse.Namespace) -> dict[int, Row]:
     """By size of the passes: microseconds per stage, and their sum."""
     from service.worker import open_backend
 
-    shop = make_shop(options.home, options.customers, options.customers)
+    shop = make_shop(options.home, options.customers, TRAINED_ON)
     backend = open_backend(shop.settings, loopback=True)
     until = time.monotonic() + _READY_SECONDS
     while not backend.ready:
@@ -71,10 +70,7 @@ def _rows(options: argparse.Namespace) -> dict[int, Row]:
 
 
 def _bodies(body, customers: int) -> Iterator[bytes]:  # type: ignore[no-untyped-def]
-    numbers = list(range(1, customers + 1))
-    random.Random(7).shuffle(numbers)
-    while True:
-        yield from (body(number).encode() for number in numbers)
+    return (body(number).encode() for number in cycle(shuffled(customers)))
 
 
 def _round(backend, bodies: Iterator[bytes], size: int) -> Row:  # type: ignore[no-untyped-def]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -131,7 +130,7 @@ def consent_arrays(texts: Sequence[str | None], default: bool) -> dict[str, NDAr
 @lru_cache(maxsize=1_000)  # of many customers, few differ
 def consent_of(text: str | None, default: bool) -> tuple[bool, ...]:
     """Of one customer, in the order of PURPOSES."""
-    said = json.loads(text) if text else {}
+    said = from_json(text) if text else {}
     return tuple(bool(said.get(purpose, default)) for purpose in PURPOSES)
 
 

@@ -99,9 +99,10 @@ class Reader:
         """All in one state of the database; null among numbers is 0."""
         statements = tuple(map(self._prepared, ("BEGIN", *finders, *tables, "ROLLBACK")))
         cells, letters = _room(len(values))
-        code, letters, *numbers = _many(statements, *_letters_of(values), cells, letters)
+        code, letters, some, some_ends, more, more_ends = _many(statements, *_letters_of(values), cells, letters)
         self._check(code)
-        return list(map(_found, _values(cells, letters), *(_divided(*table) for table in (numbers[:2], numbers[2:]))))
+        found = zip(_values(cells, letters), _divided(some, some_ends), _divided(more, more_ends), strict=True)
+        return [None if row is None else (row, first, second) for row, first, second in found]
 
     def changes(self) -> int:
         code, number = _number(self._prepared("PRAGMA data_version"))
@@ -156,10 +157,6 @@ def _divided(rows: NDArray[np.float64], ends: NDArray[np.int64]) -> list[NDArray
     """Of each key, apart: what is remembered of one must not keep the rows of all others in memory."""
     bounds = [0, *ends.tolist()]
     return [rows[first:end].copy() for first, end in pairwise(bounds)]
-
-
-def _found(row: tuple[Any, ...] | None, *numbers: NDArray[np.float64]) -> One | None:
-    return None if row is None else (row, *numbers)  # type: ignore[return-value]
 
 
 @compiled

@@ -100,9 +100,13 @@ def _popular(catalog: Catalog, release: Release) -> Callable[[Choice], Products]
 
     @cache
     def products(choice: Choice) -> Products:
-        k, basket, exclude, in_stock_only, _, upsell = _want(choice, catalog)
         items = release.next_purchase.popular(
-            catalog, k, basket=basket, exclude=exclude, in_stock_only=in_stock_only, upsell=upsell
+            catalog,
+            choice.k,
+            basket=_codes(choice.basket, catalog),
+            exclude=_codes(choice.exclude, catalog),
+            in_stock_only=choice.in_stock_only,
+            upsell=choice.upsell,
         )
         return _named(items, catalog)
 
@@ -110,7 +114,8 @@ def _popular(catalog: Catalog, release: Release) -> Callable[[Choice], Products]
 
 
 def _want(choice: Choice, catalog: Catalog) -> Want:
-    return Want(choice.k, _codes(choice.basket, catalog), _codes(choice.exclude, catalog), *choice[3:])
+    basket, exclude = _codes(choice.basket, catalog), _codes(choice.exclude, catalog)
+    return Want(choice.k, basket, exclude, choice.in_stock_only, choice.repeat, choice.upsell)
 
 
 def _named(items: Sequence[Any], catalog: Catalog) -> Products:
