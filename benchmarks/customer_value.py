@@ -73,7 +73,8 @@ def regulars(history: History, customers: NDArray[np.int64], as_of: int, horizon
     value = CustomerValue.fit(frame, churn)
     X = rows(history, as_of, encoder)[0][customers]
     answer = value.predict(X, as_of)
-    return Forecast(answer.orders, churn.predict(X, as_of), answer.mean, answer.median, answer.low, answer.high)
+    spend = answer.mean, answer.median, answer.percentile, answer.low, answer.high
+    return Forecast(answer.orders, churn.predict(X, as_of), *spend)
 
 
 def run(history: History, cutoff: date, horizon_days: int, draws: int = 500) -> dict[str, Any]:
@@ -149,7 +150,7 @@ def show(result: dict[str, Any]) -> str:
             parts.append(f"gain over {row['method']} (95 %): {gains}")
     parts.append("churn_ece_perfect: if every probability were right; _levelled: once one constant sets the rate")
     parts.append("interval_coverage_1 .. _10: of tenths of the customers, by expected spend, the least first")
-    parts.append("spend_mae is of the median forecast where a method has one, else of its mean")
+    parts.append("spend_mae is of the median and spend_spearman of the rank, where a method has one, else of its mean")
     return "\n".join(parts)
 
 

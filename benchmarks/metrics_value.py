@@ -12,7 +12,8 @@ from scipy.special import expit, logit
 from scipy.stats import rankdata
 
 Floats = NDArray[np.float64]
-HIGHER_IS_BETTER = {"churn_auc", "churn_auc_by_orders", "count_corr", "spend_spearman", "spend_ngini"}
+_SPEARMAN = {"spend_spearman", "spend_spearman_of_mean", "spend_spearman_by_churn"}
+HIGHER_IS_BETTER = {"churn_auc", "churn_auc_by_orders", "count_corr", "spend_ngini"} | _SPEARMAN
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Forecast:
     churn: Floats | None = None
     spend: Floats | None = None
     median_spend: Floats | None = None  # MAE is judged on it; methods without one are judged on their mean
+    rank: Floats | None = None  # the same of Spearman's correlation
     low: Floats | None = None
     high: Floats | None = None
 
@@ -161,12 +163,16 @@ def _judge_spend(actual: Floats, forecast: Forecast) -> dict[str, float]:
     scores = {
         "spend_mae": mae(actual, mean if forecast.median_spend is None else forecast.median_spend),
         "spend_rmse": rmse(actual, mean),
-        "spend_spearman": spearman(actual, mean),
+        "spend_spearman": spearman(actual, mean if forecast.rank is None else forecast.rank),
         "spend_ngini": normalised_gini(actual, mean),
         "spend_bias": float(mean.sum() / actual.sum() - 1) if actual.sum() else float("nan"),
     }
     if forecast.median_spend is not None:
         scores["spend_mae_of_mean"] = mae(actual, mean)
+    if forecast.rank is not None:
+        scores["spend_spearman_of_mean"] = spearman(actual, mean)
+    if forecast.churn is not None:
+        scores["spend_spearman_by_churn"] = spearman(actual, -forecast.churn)  # most spend nothing: it may rank better
     if forecast.low is not None and forecast.high is not None:
         inside = (actual >= forecast.low) & (actual <= forecast.high)
         scores["interval_coverage"] = float(inside.mean())

@@ -1,4 +1,4 @@
-"""Customer value: expected orders, and mean, median and an 80 % interval of spend, in the horizon."""
+"""Customer value: expected orders; mean, median, an 80 % interval and the rank of spend, in the horizon."""
 
 from __future__ import annotations
 
@@ -24,18 +24,24 @@ from models.score import Score, Target
 from models.season import Season, believed
 from models.spend import TINY, fill_values, fill_views, starts
 from models.spread import Spread
+from models.standing import Standing
 
 Floats = NDArray[np.float64]
 
 
 class Value(NamedTuple):
-    """(rows,) each, low <= median <= high; spend in shop currency, orders in purchase days."""
+    """(rows,) each, low <= median <= high; spend in shop currency, orders in purchase days.
+
+    The percentile is where spend is expected to rank among the shop's customers on the day of the training, 0 to 100;
+    without money, where coming at all does; nan in models of versions that had none.
+    """
 
     mean: Floats
     median: Floats
     low: Floats
     high: Floats
     orders: Floats
+    percentile: Floats
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,7 @@ class CustomerValue:
     prices: Season  # log of what came over what was expected, per purchase
     scale: float  # keeps the sum of spend at what buy-till-you-die models say, before prices
     spread: Spread
+    standing: Standing
     has_money: bool
 
     @property
@@ -79,9 +86,13 @@ class CustomerValue:
         inputs, base = basis.look(latest, int(frame.as_of[-1]))
         said = {name: score.raw(inputs, _STARTS[name](base)) for name, score in scores.items()}
         plain = Plain.fit(frame.X[frame.labelled], frame.names, spent[frame.labelled])
-        location = _of_buyers(said, base, latest, plain, frame.names)[0]
+        location, often = _of_buyers(said, base, latest, plain, frame.names)
         prices, spread = _prices(frame, frame.labelled, frame.base), _spread(frame, scores, spent)
-        return cls(basis, scores, plain, prices, _scale(base, said["churn"], location), spread, has_money)
+        scale, come = _scale(base, said["churn"], location), expit(-said["churn"])
+        standing = Standing.of(come, location + scale + prices.level(int(frame.as_of[-1])), often, spread)
+        if not has_money:
+            standing = Standing(standing.gone, np.empty(0))
+        return cls(basis, scores, plain, prices, scale, spread, standing, has_money)
 
     def predict(self, X: NDArray[np.float32], as_of: int | NDArray[np.int64]) -> Value:
         """Of feature rows, for the horizon after as_of."""
@@ -97,7 +108,8 @@ class CustomerValue:
         """All that the compiled prediction takes of the model."""
         scores = tuple(self.scores[name].arrays for name in ("churn", "orders", "basket"))
         plain = positions(self.features), self.plain.numbers
-        return scores, *plain, self.prices.arrays, float(self.scale), self.spread.edges, self.spread.quantiles
+        shape = self.spread.edges, self.spread.quantiles, float(self.standing.gone), self.standing.levels
+        return scores, *plain, self.prices.arrays, float(self.scale), *shape
 
     def fallback(self, as_of: int) -> Value:
         """The value of somebody whose first purchase was just now; numbers, not arrays."""
@@ -141,6 +153,7 @@ class CustomerValue:
             prices=asdict(self.prices),
             scale=self.scale,
             spread={"edges": self.spread.edges.tolist(), "quantiles": self.spread.quantiles.tolist()},
+            standing={"gone": self.standing.gone, "levels": self.standing.levels.tolist()},
             has_money=self.has_money,
         )
         for name, score in self.scores.items():
@@ -153,8 +166,11 @@ class CustomerValue:
             name: Score.of(Boosted.load(folder / f"{name}.txt"), numbers) for name, numbers in meta["scores"].items()
         }
         spread = Spread(np.array(meta["spread"]["edges"]), np.array(meta["spread"]["quantiles"]))
-        plain = Plain.of(meta["plain"])
-        return cls(basis, scores, plain, Season(**meta["prices"]), meta["scale"], spread, meta["has_money"])
+        standing = Standing.unknown()
+        if stored := meta.get("standing"):  # earlier releases had none
+            standing = Standing(stored["gone"], np.array(stored["levels"]))
+        plain, prices = Plain.of(meta["plain"]), Season(**meta["prices"])
+        return cls(basis, scores, plain, prices, meta["scale"], spread, standing, meta["has_money"])
 
 
 def _log_orders(base: Base) -> Floats:

@@ -123,6 +123,7 @@ def _value(model: CustomerValue, X: np.ndarray, as_of: np.ndarray) -> dict[str, 
         "low": value.low,
         "high": value.high,
         "expected_orders": value.orders,
+        "percentile": value.percentile,
     }
 
 

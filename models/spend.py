@@ -12,6 +12,7 @@ from models.plain import log_spend
 from models.score import raw_score
 from models.season import level_on
 from models.spread import quantile
+from models.standing import percentile
 
 INTERVAL = 0.8
 _TAIL = (1 - INTERVAL) / 2
@@ -36,7 +37,7 @@ def _start_scores(lapse, orders, worth):  # type: ignore[no-untyped-def]
 @compiled
 def fill_values(X, inputs, base, days, model, out):  # type: ignore[no-untyped-def]
     """Fills out with the columns of a Value; `base` is of a Base, `days` (1 or rows,) since 1970."""
-    scores, at, plain, prices, scale, edges, quantiles = model
+    scores, at, plain, prices, scale, edges, quantiles, gone, levels = model
     start, said, seen = _start_scores(base[1], base[2], base[3]), np.empty((3, len(X))), np.empty((2, len(X)))
     for k in range(3):
         raw_score(scores[k], inputs, start[k], said[k])
@@ -44,6 +45,9 @@ def fill_values(X, inputs, base, days, model, out):  # type: ignore[no-untyped-d
     for i in range(len(X)):
         seen[0, i] += scale + level_on(prices, days[i % len(days)])
     _set_numbers(said[0], said[1], seen[0], seen[1], edges, quantiles, out)
+    for i in range(len(X)):
+        come = 1.0 / (1.0 + exp(said[0, i]))
+        out[5, i] = percentile(come, seen[0, i], seen[1, i], edges, quantiles, gone, levels)
 
 
 @compiled

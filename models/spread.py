@@ -12,6 +12,7 @@ from histories.compiled import piece
 
 Floats = NDArray[np.float64]
 _LEVELS = np.linspace(0, 1, 101)
+MIDDLES = np.arange(5, 101, 10)  # of ten equally likely parts, in those
 _FEWEST = 30  # buyers below whom the scatter is taken to be log-normal
 _PER_GROUP, _MOST_GROUPS = 200, 5
 _RARE = 0.01  # share of the residuals on either side that are taken for less than they are

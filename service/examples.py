@@ -22,6 +22,7 @@ _VALUE: Final[dict[str, Any]] = {
     "high": 910.0,
     "interval": 0.8,
     "expected_orders": 1.9,
+    "percentile": 83.4,
     "horizon_days": 90,
     "reasons": [],
 }

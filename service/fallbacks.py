@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ from service.release import Release
 
 Part = dict[str, Any]
 _INTERVAL: Final = 0.8
-_NOTHING: Final = (None,) * 5
+_NOTHING: Final = (None,) * 6
 
 
 def churn_part(
@@ -35,8 +36,8 @@ def value_part(
     fallback: str | None = None,
     reasons: Sequence[dict[str, Any]] = (),
 ) -> Part:
-    """`numbers`: mean, median, low, high, expected orders."""
-    mean, median, low, high, orders = numbers
+    """`numbers`: mean, median, low, high, expected orders, percentile (nan: of a release that knows none)."""
+    mean, median, low, high, orders, percentile = numbers
     return {
         "source": source,
         "fallback": fallback,
@@ -46,6 +47,7 @@ def value_part(
         "high": high,
         "interval": _INTERVAL,
         "expected_orders": orders,
+        "percentile": finite(percentile),
         "horizon_days": release.horizon_days,
         "reasons": reasons,
     }
@@ -62,8 +64,7 @@ def prior(name: str, release: Release, as_of: int) -> Part:
     churn, value = release.newcomer(as_of)
     if name == "churn":
         return churn_part(churn, release, "fallback", "prior")
-    numbers = [float(number) for number in (value.mean, value.median, value.low, value.high, value.orders)]
-    return value_part(numbers, release, "fallback", "prior")
+    return value_part([float(number) for number in value], release, "fallback", "prior")
 
 
 def withheld(name: str, release: Release) -> Part:
@@ -71,3 +72,7 @@ def withheld(name: str, release: Release) -> Part:
     if name == "churn":
         return churn_part(None, release, "withheld")
     return segment_part(None, "withheld") if name == "segment" else value_part(_NOTHING, release, "withheld")
+
+
+def finite(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(value)

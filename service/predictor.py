@@ -6,7 +6,6 @@ twice as long as writing its JSON.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
@@ -14,7 +13,7 @@ from histories.history import Catalog, History
 from service import fallbacks
 from service.ask import Ask, Choice, Moment
 from service.customers import Customers, Rows, spread
-from service.fallbacks import Part
+from service.fallbacks import Part, finite
 from service.next_purchases import next_purchases, too_late
 from service.release import Release
 
@@ -144,7 +143,3 @@ def _reasons(model: Any, columns: Rows, as_of: int, explain: bool) -> list[list[
         ]
         for whys in model.explain(columns, as_of)
     ]
-
-
-def finite(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else float(value)

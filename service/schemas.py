@@ -163,6 +163,9 @@ class CustomerValue(Part):
     high: float | None
     interval: float = 0.8
     expected_orders: float | None
+    percentile: float | None = Field(
+        None, description="where the spend is expected to rank among all customers, 100 the highest; null when withheld"
+    )
     horizon_days: int
     reasons: list[Reason] = []
 

@@ -29,6 +29,7 @@ SCHEMA: Final = pa.schema(
         ("low", pa.float64()),
         ("high", pa.float64()),
         ("expected_orders", pa.float64()),
+        ("percentile", pa.float64()),
         ("expected_at", pa.string()),  # shop-local date
         ("segment", pa.string()),
         ("products", pa.list_(pa.string())),  # best first; null where none were asked for
@@ -39,7 +40,7 @@ SCHEMA: Final = pa.schema(
     ]
 )
 _VALUE: Final = {"expected_spend": "mean", "median_spend": "median", "low": "low", "high": "high",
-                 "expected_orders": "orders"}  # fmt: skip
+                 "expected_orders": "orders", "percentile": "percentile"}  # fmt: skip
 
 Bools = NDArray[np.bool_]
 Columns = dict[str, Any]
@@ -78,7 +79,7 @@ def _numbers(X: NDArray[np.float32], known: Bools, predicted: Bools, release: Re
         values[known] = made.get(name, ())
         columns[name] = values
     segment = np.where(predicted, columns.pop("segment"), -1)
-    numbers = {name: pa.array(values, mask=~predicted) for name, values in columns.items()}
+    numbers = {name: pa.array(values, mask=~predicted, from_pandas=True) for name, values in columns.items()}
     return numbers | {"segment": _named(release.segments.names, segment)}
 
 

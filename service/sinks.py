@@ -134,6 +134,7 @@ class SqlTable:
             rows, about = _tables(self.table, metadata)
             metadata.create_all(engine)
             with engine.begin() as connection:
+                _widen(connection, rows)
                 for table in _read(parts) if changed_only else ():
                     _forget(connection, rows, table["customer_id"].to_pylist())
                 if not changed_only:
@@ -206,6 +207,16 @@ def _tables(name: str, metadata: sa.MetaData) -> tuple[sa.Table, sa.Table]:
         for field in SCHEMA
     ]
     return sa.Table(name, metadata, *columns), sa.Table(f"{name}_manifest", metadata, sa.Column("manifest", sa.Text))
+
+
+def _widen(connection: sa.Connection, rows: sa.Table) -> None:
+    """A table that an earlier version made lacks the columns that came since."""
+    there = {column["name"] for column in sa.inspect(connection).get_columns(rows.name)}
+    quote = connection.dialect.identifier_preparer.quote
+    for column in rows.columns:
+        if column.name not in there:
+            kind = column.type.compile(connection.dialect)
+            connection.exec_driver_sql(f"ALTER TABLE {quote(rows.name)} ADD COLUMN {quote(column.name)} {kind}")
 
 
 def _forget(connection: sa.Connection, rows: sa.Table, customers: Sequence[str]) -> None:

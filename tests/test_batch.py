@@ -66,7 +66,7 @@ def test_every_row_equals_the_online_answer(
             assert row["release"] == online["release"] == done.release
             assert f"{row['as_of']:%Y-%m-%dT%H:%M:%SZ}" == online["as_of"]
             assert row["churn_probability"] == online["churn"]["probability"]
-            for name in ("expected_spend", "median_spend", "low", "high", "expected_orders"):
+            for name in ("expected_spend", "median_spend", "low", "high", "expected_orders", "percentile"):
                 assert row[name] == online["customer_value"][name]
             assert row["segment"] == online["segment"]["name"]
             assert row["expected_at"] == online["next_purchase"]["expected_at"]
@@ -151,6 +151,21 @@ def test_a_table_is_replaced_at_once(settings: Settings, store: Store, tmp_path:
         run.as_of.isoformat()[:10]: len(past_scores.read(held, run)) for run, held in past_scores.runs([place]).items()
     }
     assert sizes == {as_of[:10]: count for as_of, count, _ in rows}
+
+
+def test_a_table_that_an_earlier_version_made_gets_the_columns_it_lacks(
+    settings: Settings, store: Store, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path}/marketing.db"
+    with closing(sqlite3.connect(tmp_path / "marketing.db")) as marketing:
+        marketing.execute("CREATE TABLE scores (customer_id TEXT PRIMARY KEY, churn_probability DOUBLE)")
+        marketing.execute("INSERT INTO scores VALUES ('somebody of then', 0.5)")
+        marketing.commit()
+    done = score(store, settings, url, as_of=AS_OF, k=0)
+    with closing(sqlite3.connect(tmp_path / "marketing.db")) as marketing:
+        ((rows, ranked),) = marketing.execute("SELECT count(*), count(percentile) FROM scores").fetchall()
+    assert rows == done.rows
+    assert 0 < ranked <= rows
 
 
 @pytest.mark.prove

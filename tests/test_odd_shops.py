@@ -60,13 +60,14 @@ def quickly_fitted(history: History, folder: Path) -> Release:
 def check(parts: Parts, most: float) -> None:
     """`most`: spent by any customer, ever."""
     numbers = [parts["churn"]["probability"], *(parts["customer_value"][name] for name in
-               ("expected_spend", "median_spend", "low", "high", "expected_orders"))]  # fmt: skip
+               ("expected_spend", "median_spend", "low", "high", "expected_orders", "percentile"))]  # fmt: skip
     assert all(number is not None and math.isfinite(number) and number >= 0 for number in numbers), parts
     assert {part["source"] for part in parts.values()} <= _SOURCES
     assert all((part["source"] == "model") == (part["fallback"] is None) for part in parts.values())
     churn, value = numbers[0], parts["customer_value"]
     assert 0 < churn < 1
     assert value["low"] <= value["median_spend"] <= value["high"]
+    assert value["percentile"] <= 100
     if churn > 0.5 + 1e-9:
         assert value["median_spend"] == 0
     assert value["expected_spend"] <= 3 * most + 1, "nobody is expected to spend more than anybody ever did"

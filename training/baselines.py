@@ -58,14 +58,19 @@ def textbook(now: Columns, horizon_days: int) -> dict[str, Answers]:
     worth = GammaGamma.fit(frequency, now["monetary_value"]).expected_mean(frequency, now["monetary_value"])
     spend = orders * worth
     days = horizon_days / np.maximum(orders, horizon_days / (10 * _YEAR))
-    return {"bg_nbd": {"churn": lost, "orders": orders, "mean": spend, "median": spend, "days": days}}
+    return {"bg_nbd": {"churn": lost, "orders": orders, "days": days} | _spending(spend)}
 
 
 def last_year_rate(now: Columns, horizon_days: int) -> Answers:
     """As many orders and as much money per day as in the last 365 days (or since the first order)."""
     share = horizon_days / np.clip(now["T"], horizon_days, _YEAR)
     orders, spend = now["orders_365d"] * share, now["spend_365d"] * share
-    return {"orders": orders, "mean": spend, "median": spend}
+    return {"orders": orders} | _spending(spend)
+
+
+def _spending(spend: NDArray) -> dict[str, NDArray]:
+    """One number for everything that is asked of spend."""
+    return dict.fromkeys(("mean", "median", "rank"), spend)
 
 
 def mean_gap(now: Columns) -> Answers:

@@ -18,8 +18,8 @@ TENTH = 0.1  # share of the customers that a campaign can contact
 _RESAMPLES = 200
 _FEWEST_CUSTOMERS, _FEWEST_OF_A_KIND, _FEWEST_BASKETS = 50, 10, 20
 
-# What a method says of each holdout customer, by name: churn, mean, median, low, high, orders, segment, days (until
-# the next order), recall and ndcg (nan without a basket in the holdout). A method leaves out what it does not know.
+# What a method says of each holdout customer, by name: churn, mean, median, rank, low, high, orders, segment, days
+# (until the next order), recall and ndcg (nan without a basket in the holdout). What it does not know, it leaves out.
 Answers = Mapping[str, NDArray]
 
 
@@ -76,7 +76,7 @@ METRICS = (
     Metric("customer_value", "count_mae", ("orders",), "lower", lambda t, x: m.mae(t.orders, x)),
     Metric("customer_value", "count_rmse", ("orders",), "lower", lambda t, x: m.rmse(t.orders, x)),
     Metric("customer_value", "spend_mae", ("median",), "lower", lambda t, x: m.mae(t.spend, x)),
-    Metric("customer_value", "spend_spearman", ("mean",), "higher", lambda t, x: m.spearman(t.spend, x)),
+    Metric("customer_value", "spend_spearman", ("rank",), "higher", lambda t, x: m.spearman(t.spend, x)),
     Metric("customer_value", "spend_ngini", ("mean",), "higher", lambda t, x: m.ngini(t.spend, x)),
     Metric("customer_value", "spend_tenth", ("mean",), "higher", lambda t, x: m.share_reached(t.spend, x, TENTH)),
     Metric("customer_value", "spend_bias", ("mean",), "near 0", lambda t, x: m.bias(t.spend, x)),

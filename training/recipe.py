@@ -109,6 +109,7 @@ def answers(fitted: Fitted, holdout: Holdout) -> Answers:
         "low": value.low,
         "high": value.high,
         "orders": value.orders,
+        "rank": value.percentile,
         "segment": fitted.segments.predict(asked(fitted.segments), holdout.cut),
         "days": days,
         "recall": recall,
