@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -49,14 +50,21 @@ class Boosted:
         *,
         seed: int = 1,
         rounds: int = ROUNDS,
+        mixed: bool = False,
         **more: Any,
     ) -> Boosted:
-        """Trees that add to the score `start` of each row; none with fewer than MIN_ROWS rows or a constant y."""
+        """Trees that add to the score `start` of each row; none with fewer than MIN_ROWS rows or a constant y.
+
+        `mixed`: every second one splits at random places (Geurts, Ernst and Wehenkel 2006, "Extremely randomized
+        trees"): two kinds of trees err less alike than one.
+        """
         if len(y) < MIN_ROWS or (y == y[0]).all():
             return cls(None, None)
         parameters = _PARAMETERS | {"objective": objective, "seed": seed, "num_threads": 1} | more
         table = lgb.Dataset(X, y, init_score=start, free_raw_data=True)
-        return cls._of(lgb.train(parameters, table, rounds))
+        return cls._of(
+            lgb.train(parameters, table, rounds, callbacks=[_every_second_at_random(seed)] if mixed else None)
+        )
 
     @classmethod
     def _of(cls, booster: lgb.Booster) -> Boosted:
@@ -88,3 +96,14 @@ class Boosted:
     @classmethod
     def load(cls, path: Path) -> Boosted:
         return cls._of(lgb.Booster(model_file=path)) if path.exists() else cls(None, None)
+
+
+def _every_second_at_random(seed: int) -> Callable[..., None]:
+    """Setting a parameter begins LightGBM's random numbers anew, so each round has seeds of its own."""
+
+    def seed_of(number: int) -> int:
+        return seed + number
+
+    return lgb.reset_parameter(
+        extra_trees=lambda number: number % 2 == 1, extra_seed=seed_of, feature_fraction_seed=seed_of
+    )

@@ -15,7 +15,7 @@ from models.board import new_board
 from models.candidates import FEWEST, MIXED, MOST, NAMES, WIDTH, Evidence, Shelf, Wish, candidate_rows
 from models.ranker import Rows
 
-WINDOWS, MOST_WINDOWS = 4, 12
+WINDOWS, MOST_WINDOWS = 4, 18
 ENOUGH, TARGETS = 8_000, 40_000  # windows older than WINDOWS, as dear as these, only for want of ENOUGH targets
 SHORTEST_STEP, LONGEST_STEP = 7, 92  # days
 _PIECE = 1_000  # targets whose candidates one thread makes at a time
