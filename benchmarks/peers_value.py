@@ -109,8 +109,8 @@ def _mean_order(c: Calibration) -> Floats:
 
 def _no_purchase(name: str, parameters: Any, c: Calibration, t: float) -> Floats:
     """P(no purchase in the horizon) under lifetimes' parameters, which it does not compute itself for BG/NBD."""
-    from models.bg_nbd import BgNbd
-    from models.pareto_nbd import ParetoNbd
+    from models.btyd.bg_nbd import BgNbd
+    from models.btyd.pareto_nbd import ParetoNbd
 
     p = {key: float(value) for key, value in parameters.items()}
     model = ParetoNbd(**p) if name == "pareto_nbd" else BgNbd(**p, modified=name == "mbg_nbd")

@@ -27,7 +27,7 @@ from features.attributes import AttributeEncoder
 from features.labels import labels
 from histories.clock import end_of_day
 from histories.history import History
-from models.bg_nbd import BgNbd
+from models.btyd.bg_nbd import BgNbd
 from models.churn import Churn
 from models.frame import Frame, training_frame
 from models.when import NOT_COMING, WEEKS, When

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histories.compiled import compiled
-from models.basis import Basis, newcomer
-from models.boosting import Boosted
-from models.btyd import Base, log_odds, logit
+from models.btyd.mixture import Base, log_odds, logit
 from models.explain import Reason, explained
 from models.frame import Frame
-from models.score import Score, Target, raw_score
+from models.scores.basis import Basis, newcomer
+from models.scores.score import Score, Target, raw_score
+from models.trees.boosting import Boosted
 
 Floats = NDArray[np.float64]
 # Buy-till-you-die models count orders better than they tell who comes: P(no purchase) leans on their Poisson.

@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from models import churn as lapses
-from models.basis import Basis, newcomer
-from models.boosting import Boosted
-from models.btyd import Base, moments
+from models.btyd.mixture import Base, moments
 from models.churn import Churn
 from models.explain import Reason, explained
 from models.frame import Frame
-from models.plain import Plain, positions
-from models.score import Score, Target
-from models.season import Season, believed
-from models.spend import TINY, fill_values, fill_views, starts
-from models.spread import Spread
-from models.standing import Standing
+from models.scores.basis import Basis, newcomer
+from models.scores.plain import Plain, positions
+from models.scores.score import Score, Target
+from models.scores.season import Season, believed
+from models.scores.spend import TINY, fill_values, fill_views, starts
+from models.scores.spread import Spread
+from models.scores.standing import Standing
+from models.trees.boosting import Boosted
 
 Floats = NDArray[np.float64]
 

@@ -16,7 +16,7 @@ from histories.clock import DAY, from_local, local_time
 from histories.history import History
 from histories.sample import drawn, hashes
 from histories.selection import of_customers
-from models.btyd import Base, BuyTillYouDie, positions
+from models.btyd.mixture import Base, BuyTillYouDie, positions
 
 YEAR_DAYS = 364  # weeks, so that weekdays fall together
 MAX_CUTOFFS = 30

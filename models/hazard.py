@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from histories.clock import DAY
 from histories.compiled import compiled, piece
-from models.bg_nbd import p_alive
+from models.btyd.bg_nbd import p_alive
 from models.frame import Frame
 
 Floats = NDArray[np.float64]

@@ -19,15 +19,15 @@ from features.baskets import NOBODY, Baskets, visible_baskets
 from histories.clock import end_of_day, local_day
 from histories.compiled import plain
 from histories.history import Catalog, History
-from models.board import new_board
-from models.candidates import NAMES, Evidence, gather_evidence
-from models.catalog_index import Numbering, number, vocabulary
-from models.evidence_files import load_evidence, save_evidence
-from models.neighbours import without
-from models.ranker import Ranker, Rows
-from models.ranking import PLAIN, Ranked, rank_customers, room_for
-from models.recommendation import Call, Recommendation, Repeat, Want
-from models.targets import ENOUGH, TARGETS, WINDOWS, Scene, Window, collect, first_baskets, join, windows
+from models.baskets.board import new_board
+from models.baskets.candidates import NAMES, Evidence, gather_evidence
+from models.baskets.catalog_index import Numbering, number, vocabulary
+from models.baskets.evidence_files import load_evidence, save_evidence
+from models.baskets.neighbours import without
+from models.baskets.ranker import Ranker, Rows
+from models.baskets.ranking import PLAIN, Ranked, rank_customers, room_for
+from models.baskets.recommendation import Call, Recommendation, Repeat, Want
+from models.baskets.targets import ENOUGH, TARGETS, WINDOWS, Scene, Window, collect, first_baskets, join, windows
 
 if TYPE_CHECKING:
     from models.frame import Frame

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from histories.clock import DAY
 from histories.compiled import compiled, piece
-from models.bg_nbd import BgNbd
-from models.boosting import Boosted
-from models.btyd import moments
+from models.btyd.bg_nbd import BgNbd
+from models.btyd.mixture import moments
+from models.btyd.own_time import OwnTime, own_day
 from models.frame import Frame
 from models.hazard import COLUMNS, at_risk, edges_of, look_ahead, look_ahead_of
-from models.own_time import OwnTime, own_day
-from models.trees import Trees, walk
+from models.trees.boosting import Boosted
+from models.trees.flat import Trees, walk
 
 Floats = NDArray[np.float64]
 WEEKS = 4

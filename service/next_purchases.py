@@ -12,7 +12,7 @@ import numpy as np
 
 from histories.clock import local_day
 from histories.history import Catalog, History
-from models.recommendation import Want
+from models.baskets.recommendation import Want
 from service.ask import Choice, Moment
 from service.customers import Customers, both
 from service.fallbacks import Part

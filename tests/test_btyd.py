@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 from scipy.stats import beta, gamma
 
-from models.bg_nbd import BgNbd
-from models.btyd import _EQUAL, COLUMNS, BuyTillYouDie
-from models.gamma_gamma import GammaGamma
-from models.own_time import OwnTime
-from models.pareto_nbd import ParetoNbd
+from models.btyd.bg_nbd import BgNbd
+from models.btyd.gamma_gamma import GammaGamma
+from models.btyd.mixture import _EQUAL, COLUMNS, BuyTillYouDie
+from models.btyd.own_time import OwnTime
+from models.btyd.pareto_nbd import ParetoNbd
 
 CDNOW_SAMPLE = "cdnow_customers_summary_with_transactions.csv"
 ONE = np.array([2.0]), np.array([30.43]), np.array([38.86])

@@ -10,14 +10,14 @@ import pytest
 
 from features.attributes import AttributeEncoder
 from features.customers import FEATURES
-from models.boosting import Boosted
-from models.btyd import logit
+from models.btyd.mixture import logit
 from models.churn import Churn
 from models.customer_value import CustomerValue
 from models.explain import BTYD, explained
 from models.frame import Frame, training_frame
 from models.sentences import count, has_sentence, sentence
-from models.shapley import Shapley
+from models.trees.boosting import Boosted
+from models.trees.shapley import Shapley
 from tests.test_models_contract import AS_OF, made_up
 
 VALUES = (0.0, 0.3, 0.5, 1.0, 1.4, 2.0, 3.0, 37.6, 12_345.6)

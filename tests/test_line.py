@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from models.boosting import Boosted
-from models.line import Line, Where, line_of
-from models.plain import COLUMNS
-from models.score import Score, _belief, _Learned
+from models.scores.line import Line, Where, line_of
+from models.scores.plain import COLUMNS
+from models.scores.score import Score, _belief, _Learned
+from models.trees.boosting import Boosted
 from tests.pieces import from_python
 
 line_of = from_python(line_of)

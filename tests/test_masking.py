@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from histories.erasure import note_training
 from histories.tables import OUTPUTS
-from models.neighbours import nearest, without
+from models.baskets.neighbours import nearest, without
 from models.next_purchase import NextPurchase
 from tests.conftest import Trained
 from tests.pieces import from_python

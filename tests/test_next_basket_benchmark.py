@@ -13,7 +13,7 @@ from benchmarks.baskets import Split, read_split
 from benchmarks.made_up_baskets import made_up_baskets
 from benchmarks.next_basket import run
 from benchmarks.peers_baskets import TIFU_GRID, _beside_tifu, _best, _decayed, tifu_knn, up_cf
-from models.neighbours import GROUP_DECAY, GROUPS, basket_weights
+from models.baskets.neighbours import GROUP_DECAY, GROUPS, basket_weights
 from tests.pieces import from_python
 
 basket_weights = from_python(basket_weights)

@@ -13,12 +13,12 @@ from features.baskets import baskets_of, visible_baskets
 from histories.clock import end_of_day
 from histories.history import History
 from histories.selection import of_customers
-from models.candidates import FOLLOW_LIMIT, OWN_LIMIT, _moved, own_part
-from models.follow_links import PENALTY, follow_links
-from models.neighbours import without
+from models.baskets.candidates import FOLLOW_LIMIT, OWN_LIMIT, _moved, own_part
+from models.baskets.follow_links import PENALTY, follow_links
+from models.baskets.neighbours import without
+from models.baskets.recommendation import Want
+from models.baskets.targets import MOST_WINDOWS, WINDOWS, first_baskets, windows
 from models.next_purchase import NextPurchase, _targets
-from models.recommendation import Want
-from models.targets import MOST_WINDOWS, WINDOWS, first_baskets, windows
 from tests.pieces import from_python
 from tests.shops import toy_history
 

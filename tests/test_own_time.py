@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from histories.clock import DAY
-from models.own_time import OwnTime
+from models.btyd.own_time import OwnTime
 
 DAYS = 900
 WEEKS = DAYS // 7 + 1

@@ -11,14 +11,14 @@ from scipy.special import expit
 
 from features.attributes import AttributeEncoder
 from histories.clock import DAY
-from models.btyd import Base
+from models.btyd.mixture import Base
 from models.churn import Churn
 from models.customer_value import _of_buyers
 from models.frame import Frame, training_frame
-from models.plain import COLUMNS, Plain, log_spend, positions
-from models.score import _BELIEF, _UNTRIED, _kept, _level, _weight
-from models.season import believed, returning
-from models.spread import Spread, quantile
+from models.scores.plain import COLUMNS, Plain, log_spend, positions
+from models.scores.score import _BELIEF, _UNTRIED, _kept, _level, _weight
+from models.scores.season import believed, returning
+from models.scores.spread import Spread, quantile
 from tests.pieces import from_python
 from tests.shops import instant, toy_history
 

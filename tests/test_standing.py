@@ -11,8 +11,8 @@ from scipy.stats import norm, rankdata
 
 from histories.compiled import compiled
 from models.customer_value import CustomerValue
-from models.spread import Spread
-from models.standing import Standing, percentile
+from models.scores.spread import Spread
+from models.scores.standing import Standing, percentile
 from service.fallbacks import finite
 from tests.test_models_contract import AS_OF, fitted, made_up
 

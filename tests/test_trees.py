@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.shallow_trees import ShallowTrees
-from models.trees import Trees
+from models.trees.flat import Trees
+from models.trees.shallow import ShallowTrees
 
 
 def grown(X: NDArray, y: NDArray, rounds: int = 30, **more: object) -> lgb.Booster:

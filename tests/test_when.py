@@ -11,12 +11,12 @@ import pytest
 from features.attributes import AttributeEncoder
 from histories.clock import DAY, end_of_day
 from histories.history import History
-from models.bg_nbd import BgNbd
-from models.boosting import Boosted
+from models.btyd.bg_nbd import BgNbd
+from models.btyd.own_time import OwnTime
 from models.churn import Churn
 from models.frame import Frame, rows, training_frame
 from models.hazard import at_risk, edges_of
-from models.own_time import OwnTime
+from models.trees.boosting import Boosted
 from models.when import NOT_COMING, When, _date, _share_out, _spent
 from tests.pieces import from_python
 from tests.shops import toy_history

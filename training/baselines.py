@@ -15,8 +15,8 @@ from sklearn.preprocessing import StandardScaler
 
 from histories.clock import local_day
 from histories.history import NEVER, PURCHASE, History
-from models.bg_nbd import BgNbd
-from models.gamma_gamma import GammaGamma
+from models.btyd.bg_nbd import BgNbd
+from models.btyd.gamma_gamma import GammaGamma
 from training.judge import Answers
 
 _POPULAR_DAYS = 90

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from models.candidates import NAMES
-from models.ranking import Judge
-from models.shallow_trees import ShallowTrees
-from models.trees import Trees
+from models.baskets.candidates import NAMES
+from models.baskets.ranking import Judge
+from models.trees.flat import Trees
+from models.trees.shallow import ShallowTrees
 
 OBJECTIVES = ("cross_entropy", "lambdarank")
 TREES = 120  # of each
@@ -104,7 +104,7 @@ def _parameters(seed: int, threads: int) -> dict[str, object]:
     return {
         "lambdarank_truncation_level": 20,
         "num_leaves": 31,
-        "max_depth": 6,  # see models.shallow_trees
+        "max_depth": 6,  # see models.trees.shallow
         "learning_rate": 0.07,
         "min_data_in_leaf": 100,
         "feature_fraction": 0.6,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from histories.clock import DAY
 from histories.compiled import compiled, piece
-from models.bg_nbd import BgNbd
+from models.btyd.bg_nbd import BgNbd
 
 Floats = NDArray[np.float64]
 _YEAR = 52  # weeks

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from histories.compiled import piece
-from models.plain import COLUMNS, away_from, measures, positions, tupled
+from models.scores.plain import COLUMNS, away_from, measures, positions, tupled
 
 Floats = NDArray[np.float64]
 _RIDGE = 5.0  # customers' worth of belief that a column, in its standard deviations, means nothing

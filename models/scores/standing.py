@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histories.compiled import piece
-from models.spread import MIDDLES, Spread
+from models.scores.spread import MIDDLES, Spread
 
 Floats = NDArray[np.float64]
 _LEVELS = np.linspace(0, 1, 101)

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histories.compiled import compiled
-from models.trees import tree_blocks
+from models.trees.flat import tree_blocks
 
-_DEFAULT_LEFT, _ZERO, _NAN = 2, 1, 2  # of LightGBM's decision_type, see models.trees
+_DEFAULT_LEFT, _ZERO, _NAN = 2, 1, 2  # of LightGBM's decision_type, see models.trees.flat
 _MOST_POINTS = 32  # of the quadrature: paths of up to 64 features
 
 

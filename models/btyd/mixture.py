@@ -14,10 +14,10 @@ from scipy.optimize import minimize
 
 from histories.clock import DAY
 from histories.compiled import compiled, piece
-from models.bg_nbd import BgNbd, bg_forecast
-from models.gamma_gamma import GammaGamma, expected_mean
-from models.own_time import OwnTime, own_days
-from models.pareto_nbd import ParetoNbd, pareto_forecast
+from models.btyd.bg_nbd import BgNbd, bg_forecast
+from models.btyd.gamma_gamma import GammaGamma, expected_mean
+from models.btyd.own_time import OwnTime, own_days
+from models.btyd.pareto_nbd import ParetoNbd, pareto_forecast
 
 Floats = NDArray[np.float64]
 COLUMNS = ("frequency", "recency", "T", "monetary_value")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from features.baskets import visible_baskets
 from histories.history import Catalog, History
-from models.candidates import Shelf
+from models.baskets.candidates import Shelf
 
 _NONE: Final = np.empty(0, dtype=np.int32)
 

@@ -7,10 +7,10 @@ from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
-from models.candidates import MIXED, NONE, ONLY, Shelf, Wish
-from models.catalog_index import Numbering
-from models.ranking import BOUGHT, LINKED, NEAR, Ranked
-from models.reasons import POPULAR_NOW, SIMILAR, bought_reason, dearer_reason, link_reason
+from models.baskets.candidates import MIXED, NONE, ONLY, Shelf, Wish
+from models.baskets.catalog_index import Numbering
+from models.baskets.ranking import BOUGHT, LINKED, NEAR, Ranked
+from models.baskets.reasons import POPULAR_NOW, SIMILAR, bought_reason, dearer_reason, link_reason
 
 Repeat = Literal["mixed", "only", "none"]
 _REPEAT: Final = {"mixed": MIXED, "only": ONLY, "none": NONE}

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from features.baskets import Baskets
 from features.numbers import copy
 from histories.compiled import compiled
-from models.board import new_board
-from models.candidates import FEWEST, MIXED, MOST, NAMES, WIDTH, Evidence, Shelf, Wish, candidate_rows
-from models.ranker import Rows
+from models.baskets.board import new_board
+from models.baskets.candidates import FEWEST, MIXED, MOST, NAMES, WIDTH, Evidence, Shelf, Wish, candidate_rows
+from models.baskets.ranker import Rows
 
 WINDOWS, MOST_WINDOWS = 4, 18
 ENOUGH, TARGETS = 8_000, 40_000  # windows older than WINDOWS, as dear as these, only for want of ENOUGH targets

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from histories.clock import DAY
 from histories.compiled import compiled, piece
-from models.btyd import moments
+from models.btyd.mixture import moments
 from models.frame import YEAR_DAYS
 
 Floats = NDArray[np.float64]

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histories.compiled import compiled, piece
-from models.hypergeometric import hyp2f1
-from models.likelihood import fit_positive
+from models.btyd.hypergeometric import hyp2f1
+from models.btyd.likelihood import fit_positive
 
 Floats = NDArray[np.float64]
 

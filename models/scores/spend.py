@@ -7,12 +7,12 @@ from math import exp, log, log1p
 import numpy as np
 
 from histories.compiled import compiled, piece
-from models.btyd import log_odds
-from models.plain import log_spend
-from models.score import raw_score
-from models.season import level_on
-from models.spread import quantile
-from models.standing import percentile
+from models.btyd.mixture import log_odds
+from models.scores.plain import log_spend
+from models.scores.score import raw_score
+from models.scores.season import level_on
+from models.scores.spread import quantile
+from models.scores.standing import percentile
 
 INTERVAL = 0.8
 _TAIL = (1 - INTERVAL) / 2

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from models.candidates import Evidence
-from models.follow_links import Follow
-from models.item_links import Links
-from models.neighbours import Pool
+from models.baskets.candidates import Evidence
+from models.baskets.follow_links import Follow
+from models.baskets.item_links import Links
+from models.baskets.neighbours import Pool
 
 
 def save_evidence(evidence: Evidence, path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.btyd import COLUMN_NAMES, Base, BuyTillYouDie, positions
+from models.btyd.mixture import COLUMN_NAMES, Base, BuyTillYouDie, positions
 from models.frame import Frame
 
 # Levels of the season are learned apart (see season.py): trees would take these for the number of the cut-off.

@@ -10,7 +10,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from features.baskets import Baskets
 from histories.compiled import compiled, piece
-from models.board import FOLLOW, least_of_heaviest, row_of
+from models.baskets.board import FOLLOW, least_of_heaviest, row_of
 
 PRODUCTS = 3_000  # the most bought; the cost of the fit is their cube
 PAIRS = 40_000  # of a history and the basket after it, the newest of each customer first

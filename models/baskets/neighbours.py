@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from features.baskets import Baskets
 from histories.compiled import compiled, piece
-from models.board import least_of_heaviest, row_of
+from models.baskets.board import least_of_heaviest, row_of
 
 NEIGHBOURS = 150
 GROUPS = 11

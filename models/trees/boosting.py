@@ -12,8 +12,8 @@ import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
-from models.shapley import Shapley
-from models.trees import Trees
+from models.trees.flat import Trees
+from models.trees.shapley import Shapley
 
 Floats = NDArray[np.float64]
 _PARAMETERS = {

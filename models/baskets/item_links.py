@@ -10,7 +10,7 @@ from scipy import sparse
 
 from features.baskets import Baskets
 from histories.compiled import piece
-from models.board import CLEAREST, GOES, row_of
+from models.baskets.board import CLEAREST, GOES, row_of
 
 LINKS = 40  # per product
 OF_ORDER = 15  # of these, the strongest, for a product of the last order; a cart looks at all

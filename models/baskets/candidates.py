@@ -31,7 +31,7 @@ from features.items import (
 )
 from features.numbers import copy
 from histories.compiled import piece
-from models.board import (
+from models.baskets.board import (
     AFTER,
     FOLLOW,
     GOES,
@@ -43,9 +43,9 @@ from models.board import (
     row_of,
     start_board,
 )
-from models.follow_links import Follow, add_follow, follow_links
-from models.item_links import Links, add_cart, add_links, next_links, together_links
-from models.neighbours import Pool, add_neighbours, basket_weights, build_pool, nearest
+from models.baskets.follow_links import Follow, add_follow, follow_links
+from models.baskets.item_links import Links, add_cart, add_links, next_links, together_links
+from models.baskets.neighbours import Pool, add_neighbours, basket_weights, build_pool, nearest
 
 OWN_LIMIT = 30  # own products, by TIFU-KNN's score; and up to twice as many of a long history, see _moved
 NEAR_LIMIT = 15  # other products, by neighbours' baskets

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from features.baskets import Baskets
 from histories.compiled import compiled, piece
-from models.board import CLEAREST, GOES, Board, best_first, start_board
-from models.candidates import NAMES, ONLY, Evidence, Shelf, Wish, candidate_rows, take_popular
-from models.follow_links import Follow
-from models.item_links import Links, add_cart
-from models.neighbours import Pool
-from models.shallow_trees import ShallowTrees, descend, two_sided
+from models.baskets.board import CLEAREST, GOES, Board, best_first, start_board
+from models.baskets.candidates import NAMES, ONLY, Evidence, Shelf, Wish, candidate_rows, take_popular
+from models.baskets.follow_links import Follow
+from models.baskets.item_links import Links, add_cart
+from models.baskets.neighbours import Pool
+from models.trees.shallow import ShallowTrees, descend, two_sided
 
 BOUGHT, LINKED, NEAR, POPULAR = 0, 1, 2, 3  # why a product is recommended
 SIEVE_TREES = 40  # that all candidates go through; the best by these go through the others

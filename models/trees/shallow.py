@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histories.compiled import compiled, piece
-from models.trees import Trees
+from models.trees.flat import Trees
 
-_DEFAULT_LEFT, _NAN = 2, 2  # of LightGBM's decision_type, see models.trees
+_DEFAULT_LEFT, _NAN = 2, 2  # of LightGBM's decision_type, see models.trees.flat
 _HIGHEST = np.finfo(np.float32).max
 _LOWEST_KEY, _HIGHEST_KEY = np.iinfo(np.int32).min, np.iinfo(np.int32).max
 _MOST = 1 << 16  # nodes of a tree; half as many features

@@ -13,13 +13,13 @@ from scipy.optimize import brentq, minimize_scalar
 from scipy.special import expit
 
 from histories.compiled import compiled, piece
-from models.basis import Basis
-from models.boosting import MIN_ROWS, Boosted
-from models.btyd import Base
+from models.btyd.mixture import Base
 from models.frame import Frame
-from models.line import Line, Where, line_of
-from models.season import returning
-from models.trees import Trees, walk
+from models.scores.basis import Basis
+from models.scores.line import Line, Where, line_of
+from models.scores.season import returning
+from models.trees.boosting import MIN_ROWS, Boosted
+from models.trees.flat import Trees, walk
 
 Floats = NDArray[np.float64]
 _BELIEF, _DOUBT = 0.75, 0.25  # the weight of the trees before a backtest, and the standard deviation of that
@@ -189,7 +189,7 @@ def _learned(frame: Frame, basis: Basis, target: Target, rows: NDArray[np.int64]
 
 
 def _lined(frame: Frame, target: Target, rows: NDArray[np.int64], base: Base) -> Line:
-    """None for regression: what buyers spend has a plain view of its own (models/plain.py)."""
+    """None for regression: what buyers spend has a plain view of its own (models/scores/plain.py)."""
     if target.objective == "regression":
         return Line()
     start, where = target.start(base.take(rows)), Where(frame.as_of[rows], frame.customer[rows])

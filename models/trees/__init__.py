@@ -1,0 +1,1 @@
+"""LightGBM's trees: trained, flattened for compiled walks, explained."""
