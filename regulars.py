@@ -19,7 +19,7 @@ from progress import showing
 
 if TYPE_CHECKING:  # rooms are imported inside the commands: `regulars --help` must not wait for MLflow
     from histories.settings import Settings
-    from histories.store import Store
+    from histories.storage.store import Store
 
 _MADE_UP = 200  # customers that a warm-up makes up: enough for every model to have something to learn
 _LOW_PRIORITY = 10  # of the warm-up, as of nice
@@ -60,7 +60,7 @@ class Sources:
 
     def bring(self, settings: Settings, store: Store) -> None:
         """Import, and say what came of it."""
-        from histories.importer import import_files
+        from histories.importing.importer import import_files
 
         with showing() as tell:
             _say(str(import_files(store, settings, **vars(self), progress=tell)))
@@ -135,7 +135,7 @@ def _rehearse() -> None:
     """Import, train and answer for a made-up shop, of which nothing stays."""
     from tempfile import TemporaryDirectory
 
-    from histories.importer import import_files
+    from histories.importing.importer import import_files
     from histories.settings import Settings
     from service.trial import rehearse as answer
     from simulator.shop import simulate as make_up
@@ -155,7 +155,7 @@ def _rehearse() -> None:
 @with_sources
 def import_(sources: Sources, store: str | None) -> None:
     """Bring files of the shop into the store; what is there already is not added again."""
-    from histories.locks import held
+    from histories.storage.locks import held
 
     settings = _settings(store)
     opened = _open(settings)
@@ -182,7 +182,7 @@ def train(
 ) -> None:
     """Fit, judge and register a release of the four models."""
     from histories.clock import asked
-    from histories.locks import held
+    from histories.storage.locks import held
 
     settings = _settings(store, horizon_days=horizon_days)
     run = _trainer(engine, history)
@@ -211,7 +211,7 @@ def promote(
 @with_sources
 def retrain(sources: Sources, store: str | None) -> None:
     """Import what is new, train, gate and promote in one run that can be repeated."""
-    from histories.locks import held
+    from histories.storage.locks import held
     from training.retrain import retrain as run
 
     settings = _settings(store)
@@ -302,7 +302,7 @@ def export(
     store: StoreUrl = None,
 ) -> None:
     """Write all histories as Parquet, one customer a row: what --engine spark reads."""
-    from histories.export import write
+    from histories.storage.export import write
 
     opened = _open(_settings(store))
     with showing() as tell:
@@ -319,7 +319,7 @@ def outcomes(
     store: StoreUrl = None,
 ) -> None:
     """Set past scores against what has happened since, and look for drift; exit code 3 where something is off."""
-    from histories.locks import held
+    from histories.storage.locks import held
     from training import outcome_report
     from training.outcomes import outcomes as run
     from training.tracking import Tracker
@@ -340,7 +340,7 @@ def retain(
     store: StoreUrl = None,
 ) -> None:
     """Forget what is older than a number of days."""
-    from histories.locks import held
+    from histories.storage.locks import held
     from service.clock import wall
 
     opened = _open(_settings(store))
@@ -426,7 +426,7 @@ def _settings(store: str | None, **given: Any) -> Settings:
 
 
 def _open(settings: Settings) -> Store:
-    from histories.store import Store
+    from histories.storage.store import Store
 
     return Store.open(settings.store, settings)
 

@@ -18,10 +18,10 @@ from typing import Any, Final
 
 import pyarrow.parquet as pq
 
-from histories.export import write
 from histories.settings import Settings
-from histories.snapshot import shop_of, unpack
-from histories.store import Store
+from histories.storage.export import write
+from histories.storage.snapshot import shop_of, unpack
+from histories.storage.store import Store
 from service.ask import Moment
 from service.batch import champion
 from service.scoring import score_table

@@ -26,7 +26,7 @@ from engines.spark import Histories, session
 from features.attributes import AttributeEncoder
 from histories.clock import local_day
 from histories.settings import Settings
-from histories.store import Store
+from histories.storage.store import Store
 from models.frame import training_frame
 from training.spark import training_frame as spark_frame
 from training.train import SAMPLE_SEED, sampled_share

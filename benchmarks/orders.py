@@ -11,10 +11,10 @@ import pyarrow as pa
 
 from histories.arrays import sorted_events, sorted_lines
 from histories.clock import from_local, to_text
-from histories.files import workbench
 from histories.history import NO_CODE, Catalog, History
-from histories.mapping import check_file, rejected
-from histories.presets import ColumnMap, column_maps
+from histories.importing.files import workbench
+from histories.importing.mapping import check_file, rejected
+from histories.importing.presets import ColumnMap, column_maps
 
 _COLUMNS = ("customer_id", "product_id", "quantity", "unit_price", "amount")
 

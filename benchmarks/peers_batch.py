@@ -100,7 +100,7 @@ def feature_rows(home: Path) -> dict[str, Any]:
     import pyarrow.parquet as pq
 
     from histories.settings import Settings
-    from histories.store import Store
+    from histories.storage.store import Store
     from models.frame import rows
     from service.batch import champion
 

@@ -18,7 +18,7 @@ import numpy as np
 from histories.sample import drawn, hashes
 from histories.selection import of_customers
 from histories.settings import Settings
-from histories.store import Store
+from histories.storage.store import Store
 from models import frame
 from training import judge, recipe
 from training.backtest import hold_out, last_cut, until

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from histories.importer import import_files
+from histories.importing.importer import import_files
 from histories.settings import Settings
-from histories.store import Store
+from histories.storage.store import Store
 
 SEED: Final = 1
 TRAINED_ON: Final = 20_000  # customers, unless said otherwise

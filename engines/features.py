@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 from engines.spark import histories, in_mind, reachable, session
 from features.customers import NAMES, customer_features, warm_up
 from histories.clock import asked
-from histories.erasure import noting
 from histories.errors import BadInput
 from histories.history import History
-from histories.outputs import unfinished_of
 from histories.settings import Settings
-from histories.store import Store
+from histories.storage.erasure import noting
+from histories.storage.outputs import unfinished_of
+from histories.storage.store import Store
 
 SCHEMA: Final = pa.schema([("customer_id", pa.string()), *((name, pa.float32()) for name in NAMES)])
 _CHUNK: Final = 10_000  # customers

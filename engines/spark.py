@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import pyarrow as pa
 
 from histories.clock import asked
-from histories.erasure import EverErased, forget_output, noting
 from histories.errors import BadInput
-from histories.export import write
 from histories.history import History
-from histories.outputs import NO_RELEASE
-from histories.snapshot import shop_of, unpack
-from histories.store import Store
+from histories.storage.erasure import EverErased, forget_output, noting
+from histories.storage.export import write
+from histories.storage.outputs import NO_RELEASE
+from histories.storage.snapshot import shop_of, unpack
+from histories.storage.store import Store
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -110,14 +110,14 @@ def reachable(store: Callable[[], Store], say: Callable[[str], None]) -> Store |
 def in_mind(
     store: Store | None, out: str, release: str = NO_RELEASE, as_of: int | None = None
 ) -> AbstractContextManager[None]:
-    """histories.erasure.noting of what is written to this machine; the store does not reach others."""
+    """histories.storage.erasure.noting of what is written to this machine; the store does not reach others."""
     if store is None or "://" in out:
         return nullcontext()
     return noting(store, str(Path(out).absolute()), release, as_of)
 
 
 class Histories:
-    """A snapshot (histories.snapshot) on Spark."""
+    """A snapshot (histories.storage.snapshot) on Spark."""
 
     def __init__(self, spark: SparkSession, url: str, erased: EverErased | None = None) -> None:
         """`url` as Spark names it (folder, s3a://, hdfs://, ...), `erased` are passed over.

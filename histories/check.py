@@ -9,7 +9,7 @@ from typing import Final, Literal
 from sqlalchemy.engine import Connection
 
 from histories.clock import DAY, to_text
-from histories.store import Store
+from histories.storage.store import Store
 
 _FEW_CUSTOMERS = 200
 HORIZONS = (7, 30, 60, 90, 180, 365)  # days

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 from histories.clock import to_text
 from histories.settings import Settings
-from histories.store import Store
+from histories.storage.store import Store
 from service import schemas as s
 from service.answers import Answers
 from service.asked import Asked

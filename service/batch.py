@@ -13,12 +13,12 @@ from typing import Any, Final
 import pyarrow.parquet as pq
 
 from histories.clock import asked, to_text
-from histories.erasure import note_output
 from histories.errors import BadInput
-from histories.locks import held, held_file
-from histories.outputs import lock_of
 from histories.settings import Settings
-from histories.store import Store
+from histories.storage.erasure import note_output
+from histories.storage.locks import held, held_file
+from histories.storage.outputs import lock_of
+from histories.storage.store import Store
 from service.clock import Clock, wall
 from service.parts import Parts, Say
 from service.registry import bring_champion

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from histories.clock import to_datetime
 from histories.columns import EVENTS, ORDERS, as_instant, table
-from histories.incoming import Rates
+from histories.storage.incoming import Rates
 from service.errors import bad_input
 from service.schemas import Event, EventsRequest, OrderLine
 

@@ -13,7 +13,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from histories.errors import BadInput
-from histories.store import Store
+from histories.storage.store import Store
 from service.errors import Problem
 
 SCOPES: Final = ("predict", "ingest", "privacy", "admin")  # admin may do everything

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histories.clock import local_day
-from histories.lookup import Rows
+from histories.storage.lookup import Rows
 from service.ask import Moment
 from service.asked import Asked
 from service.clock import Clock

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from histories.clock import DAY
-from histories.outputs import STATE
+from histories.storage.outputs import STATE
 
 _LIVE_FOR: Final = DAY  # us: an interrupted run as of its present is not worth going on with after a day
 

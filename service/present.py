@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 
 from features.nobody import nobody
 from histories.clock import HOUR
-from histories.erasure import masked_rows
 from histories.history import History
-from histories.incoming import Rates
-from histories.lookup import STRANGER, Rows
-from histories.store import Store
+from histories.storage.erasure import masked_rows
+from histories.storage.incoming import Rates
+from histories.storage.lookup import STRANGER, Rows
+from histories.storage.store import Store
 from service.clock import Clock
 from service.errors import of_database
 from service.incoming import order_rows

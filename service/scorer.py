@@ -12,9 +12,9 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Final
 
-from histories.erasure import masked_rows
 from histories.settings import Settings
-from histories.store import Store
+from histories.storage.erasure import masked_rows
+from histories.storage.store import Store
 from service.ask import Moment
 from service.parts import Parts
 from service.release import Release

@@ -15,12 +15,12 @@ import pyarrow as pa
 from engines.spark import Shared, histories, in_mind, lay_out, reachable, session, shared, write_day
 from features.customers import warm_up
 from histories.clock import asked, to_text
-from histories.erasure import masked_rows
 from histories.errors import BadInput
 from histories.history import History
 from histories.settings import Settings
-from histories.snapshot import Shop
-from histories.store import Store
+from histories.storage.erasure import masked_rows
+from histories.storage.snapshot import Shop
+from histories.storage.store import Store
 from service.ask import Moment
 from service.clock import Clock
 from service.registry import bring_champion

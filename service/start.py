@@ -10,7 +10,7 @@ from typing import Final
 
 from histories.errors import BadInput
 from histories.settings import Settings
-from histories.store import Store
+from histories.storage.store import Store
 from histories.urls import absolute
 from service import keys
 

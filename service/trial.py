@@ -17,7 +17,7 @@ from features.customers import warm_up
 from histories.errors import Refused
 from histories.history import History
 from histories.selection import of_customers
-from histories.store import Store
+from histories.storage.store import Store
 from service.ask import PARTS, Ask, Choice, Moment
 from service.clock import wall
 from service.predictor import Parts, answers, unread

@@ -8,7 +8,7 @@ import sys
 from typing import Final
 
 from histories.settings import Settings
-from histories.store import Store
+from histories.storage.store import Store
 from service import keys
 from service.backend import Backend
 from service.metrics import Metrics

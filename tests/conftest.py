@@ -17,7 +17,7 @@ import pytest
 
 from histories.clock import to_instant
 from histories.settings import Settings
-from histories.store import Store
+from histories.storage.store import Store
 from tests.postgres import create_schema, postgres
 
 Factory = pytest.TempPathFactory

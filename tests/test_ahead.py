@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from histories.ahead import ahead
+from histories.importing.ahead import ahead
 
 
 def test_the_same_items_and_their_error() -> None:

@@ -20,7 +20,7 @@ import pytest
 from histories.clock import parse_as_of
 from histories.errors import BadInput, Refused
 from histories.settings import Settings
-from histories.store import Store
+from histories.storage.store import Store
 from service import scorer
 from service.batch import score
 from service.shelf import Shelf

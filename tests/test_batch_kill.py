@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from histories.store import Store
+from histories.storage.store import Store
 from service import scorer
 from service.batch import score
 from service.shelf import Shelf
@@ -22,7 +22,7 @@ KILLED = '''
 import multiprocessing, os, signal, sys
 from pathlib import Path
 from histories.settings import Settings
-from histories.store import Store
+from histories.storage.store import Store
 from service import scorer
 from service.batch import score
 from service.shelf import Shelf

@@ -7,7 +7,7 @@ from pathlib import Path
 from histories.check import check
 from histories.columns import ORDERS, table
 from histories.settings import Settings
-from histories.store import Store
+from histories.storage.store import Store
 
 NOW = 1_720_000_000_000_000
 

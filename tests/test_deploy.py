@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -194,8 +195,12 @@ def test_the_image_holds_every_room() -> None:
     dockerfile = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
     copied = {word for line in re.findall(r"^COPY (.*) \S+$", dockerfile, re.MULTILINE) for word in line.split()}
     assert all((ROOT / name).exists() for name in copied), copied
-    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    (packages,) = re.findall(r"^packages = \[(.*)\]", project, re.MULTILINE)
-    rooms = {name.split(".")[0] for name in re.findall(r'"([\w.]+)"', packages)}
-    (modules,) = re.findall(r"^py-modules = \[(.*)\]", project, re.MULTILINE)
-    assert rooms | {f"{name}.py" for name in re.findall(r'"(\w+)"', modules)} <= copied
+    installed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    rooms = {name.split(".")[0] for name in installed["packages"]}
+    assert rooms | {f"{name}.py" for name in installed["py-modules"]} <= copied
+
+
+def test_every_room_of_a_room_is_installed() -> None:
+    installed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
+    there = {path.parent.relative_to(ROOT) for room in installed for path in (ROOT / room.split(".")[0]).rglob("*.py")}
+    assert {".".join(folder.parts) for folder in there} == set(installed)

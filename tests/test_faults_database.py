@@ -16,7 +16,7 @@ import pytest
 
 from histories.clock import to_text
 from histories.settings import Settings
-from histories.store import Store
+from histories.storage.store import Store
 from service.clock import wall
 from service.shelf import Shelf
 from tests.conftest import Trained

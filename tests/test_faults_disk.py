@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from histories.store import Store
+from histories.storage.store import Store
 from service.start import environment
 from tests.conftest import Trained
 from tests.servers import Server, running, served

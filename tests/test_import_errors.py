@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 
 from histories.errors import BadInput
-from histories.importer import ImportReport, import_files
+from histories.importing.importer import ImportReport, import_files
 from histories.settings import Settings
-from histories.store import Store
+from histories.storage.store import Store
 
 HEADER = "customer_id,occurred_at,order_id,product_id,quantity,unit_price\n"
 GOOD = HEADER + "c1,2024-01-05 10:00:00,o1,A,2,3.50\nc2,2024-01-06 11:00:00,o2,B,1,4.00\n"
@@ -161,7 +161,7 @@ def test_an_import_that_dies_leaves_the_store_as_it_was(
 ) -> None:
     bring(store, written(tmp_path, GOOD, "good.csv"))
     before = store.digest(), store.counts()
-    monkeypatch.setattr("histories.bulk._describe_products", lambda *_: 1 / 0)
+    monkeypatch.setattr("histories.importing.bulk._describe_products", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         bring(store, written(tmp_path, HEADER + "c9,2024-02-01,o9,Z,1,1\n"))
     assert (store.digest(), store.counts()) == before

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from histories.clock import to_text
-from histories.importer import import_files
-from histories.store import Store
+from histories.importing.importer import import_files
+from histories.storage.store import Store
 
 SHOPIFY = """\
 Name,Email,Financial Status,Paid at,Currency,Subtotal,Total,Discount Code,Discount Amount,Created at,\

@@ -15,11 +15,11 @@ import pytest
 
 from histories.clock import to_text
 from histories.errors import BadInput
-from histories.files import workbench
-from histories.importer import import_files
-from histories.mapping import check_file
-from histories.presets import ColumnMap
-from histories.store import Store
+from histories.importing.files import workbench
+from histories.importing.importer import import_files
+from histories.importing.mapping import check_file
+from histories.importing.presets import ColumnMap
+from histories.storage.store import Store
 from tests.test_import_presets import SHOPIFY
 
 LINES = "customer_id,occurred_at,amount\nc1,2024-01-05 10:00:00,3.50\nc2,2024-02-06 11:00:00,4.25\n"

@@ -14,7 +14,7 @@ import pytest
 import regulars
 from features.attributes import AttributeEncoder
 from histories.history import PURCHASE, History
-from histories.store import Store
+from histories.storage.store import Store
 from models import frame as frames
 from tests.odd_shops import usual
 from tests.test_odd_shops import HORIZON, NOW, opened, settings_in

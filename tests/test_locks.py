@@ -13,16 +13,16 @@ import pytest
 
 import regulars
 from histories.errors import Refused
-from histories.locks import held
 from histories.settings import Settings
-from histories.store import Store
+from histories.storage.locks import held
+from histories.storage.store import Store
 from tests.postgres import create_database
 
 HOLD = """
 import sys, time
-from histories.locks import held
+from histories.storage.locks import held
 from histories.settings import Settings
-from histories.store import Store
+from histories.storage.store import Store
 url, shared = sys.argv[1:]
 with held(Store.open(url, Settings()).engine, "data", "import", shared=bool(shared)):
     print("held", flush=True)

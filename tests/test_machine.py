@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from pydantic import SecretStr
 
 from histories.settings import Settings
-from histories.store import Store
+from histories.storage.store import Store
 from service.backend import Backend
 from service.releases import Releases
 from tests.conftest import Trained

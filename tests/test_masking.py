@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from pydantic import SecretStr
 
-from histories.erasure import note_training
-from histories.tables import OUTPUTS
+from histories.storage.erasure import note_training
+from histories.storage.tables import OUTPUTS
 from models.baskets.neighbours import nearest, without
 from models.next_purchase import NextPurchase
 from tests.conftest import Trained

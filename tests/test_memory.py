@@ -9,7 +9,7 @@ import pytest
 from histories.clock import DAY
 from histories.columns import EVENTS, ORDERS, table
 from histories.settings import Settings
-from histories.store import Store
+from histories.storage.store import Store
 from service.memory import made_from
 
 NOW = 1_720_000_000_000_000  # 2024-07-03

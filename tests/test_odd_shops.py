@@ -17,7 +17,7 @@ from histories.clock import parse_as_of, to_instant
 from histories.history import PURCHASE, History
 from histories.selection import of_customers
 from histories.settings import Settings
-from histories.store import Store
+from histories.storage.store import Store
 from models.next_purchase import NextPurchase
 from service.ask import Ask, Choice, Moment
 from service.predictor import Parts, answers

@@ -20,7 +20,7 @@ from histories.clock import parse_as_of
 from histories.errors import BadInput
 from histories.sample import drawn, hashes
 from histories.settings import Settings
-from histories.store import Store
+from histories.storage.store import Store
 from service.batch import score
 from service.shelf import Shelf
 from tests.conftest import Trained

@@ -12,13 +12,13 @@ import pytest
 from engines.features import write_here
 from histories.clock import parse_as_of
 from histories.columns import EVENTS, ORDERS, table
-from histories.erasure import EverErased, noting
 from histories.errors import BadInput
-from histories.export import write
-from histories.locks import held_file
-from histories.outputs import lock_of
-from histories.snapshot import shop_of, unpack
-from histories.store import Store
+from histories.storage.erasure import EverErased, noting
+from histories.storage.export import write
+from histories.storage.locks import held_file
+from histories.storage.outputs import lock_of
+from histories.storage.snapshot import shop_of, unpack
+from histories.storage.store import Store
 from service.parts import Parts
 from tests.test_snapshot import same
 

@@ -17,9 +17,9 @@ import sqlalchemy as sa
 
 from histories.clock import DAY, to_instant
 from histories.columns import EVENTS, ORDERS, table
-from histories.erasure import masked_rows, note_output, note_training
 from histories.errors import BadInput
-from histories.store import Store
+from histories.storage.erasure import masked_rows, note_output, note_training
+from histories.storage.store import Store
 
 NOW = 1_720_000_000_000_000  # 2024-07-03
 Opened = Callable[..., Store]

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
-from histories import quick, sqlite
 from histories.columns import EVENTS, ORDERS, table
 from histories.history import EVENT_KINDS, NO_CODE, History
 from histories.settings import Settings
-from histories.store import Store
+from histories.storage import quick, sqlite
+from histories.storage.store import Store
 from service.memory import made_from
 
 NOW = 1_720_000_000_000_000  # 2024-07-03

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from histories import many as stores
 from histories.history import History
 from histories.sample import drawn, hashes
 from histories.selection import of_customers
-from histories.store import Store
+from histories.storage import many as stores
+from histories.storage.store import Store
 from tests.conftest import Trained
 from training import train
 from training.examine import fetch

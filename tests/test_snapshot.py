@@ -13,11 +13,11 @@ import pytest
 
 from histories.columns import PURPOSES
 from histories.errors import BadInput
-from histories.export import write
 from histories.history import History
 from histories.settings import Settings
-from histories.snapshot import SCHEMA, pack, shop_of, unpack
-from histories.store import Store
+from histories.storage.export import write
+from histories.storage.snapshot import SCHEMA, pack, shop_of, unpack
+from histories.storage.store import Store
 from tests.shops import toy_history
 
 
@@ -92,7 +92,7 @@ def test_what_fails_half_way_leaves_nothing(toy_store: Store, tmp_path: Path, mo
     def full(*_: object) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("histories.export.products", full)
+    monkeypatch.setattr("histories.storage.export.products", full)
     with pytest.raises(BadInput, match="snapshot cannot be written: No space left on device"):
         write(toy_store, f"{tmp_path}/snapshot")
     assert not (tmp_path / "snapshot").exists()

@@ -24,13 +24,13 @@ from engines.spark import lay_out, reachable, session
 from features.attributes import AttributeEncoder
 from features.customers import NAMES, customer_features
 from histories.clock import DAY, parse_as_of
-from histories.erasure import note_training
 from histories.errors import BadInput
-from histories.export import write
 from histories.history import History
 from histories.settings import Settings
-from histories.snapshot import pack, unpack
-from histories.store import Store
+from histories.storage.erasure import note_training
+from histories.storage.export import write
+from histories.storage.snapshot import pack, unpack
+from histories.storage.store import Store
 from models.frame import Frame, training_frame
 from service import spark
 from tests.conftest import Trained, with_mlflow

@@ -18,10 +18,10 @@ from histories.clock import DAY, from_local, local_time, to_instant
 from histories.columns import EVENTS, ORDERS, table
 from histories.errors import BadInput
 from histories.identity import normal_id, ordinals
-from histories.importer import import_files
+from histories.importing.importer import import_files
 from histories.selection import of_customers
 from histories.settings import Settings
-from histories.store import Store
+from histories.storage.store import Store
 
 NOW = 1_720_000_000_000_000  # 2024-07-03
 

@@ -22,7 +22,7 @@ import pytest
 from histories.clock import local_day, parse_as_of, to_instant
 from histories.errors import BadInput, Refused
 from histories.settings import Settings
-from histories.store import Store
+from histories.storage.store import Store
 from models.mlflow_loader import _load_pyfunc
 from tests.conftest import Shop, Trained, settings_of
 from tests.shops import toy_history
@@ -247,7 +247,7 @@ def test_a_planted_attribute_is_refused_by_training(toy_shop: Shop, tmp_path: Pa
 KILLED = """
     import os, signal, sys
     from histories.settings import Settings
-    from histories.store import Store
+    from histories.storage.store import Store
     from training.train import train
 
     def stop(stage, done, total):

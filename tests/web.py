@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from histories.settings import Settings
-from histories.store import Store
+from histories.storage.store import Store
 from service.app import create_app
 from service.backend import Backend
 from service.metrics import Metrics

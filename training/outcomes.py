@@ -13,11 +13,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.labels import labels
-from histories import outputs
 from histories.clock import local_day, to_instant, to_text
 from histories.errors import BadInput
 from histories.history import History
-from histories.store import Store
+from histories.storage import outputs
+from histories.storage.store import Store
 from models.frame import rows
 from training import drift, metrics, past_scores
 from training.backtest import next_baskets

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from histories.settings import Settings
-from histories.store import Store
+from histories.storage.store import Store
 from models.next_purchase import NextPurchase
 from training.examine import examine
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from histories.settings import Settings
-from histories.store import Store
+from histories.storage.store import Store
 from training.promote import promote
 from training.tracking import Tracker
 from training.train import Progress, facts, train

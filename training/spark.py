@@ -19,7 +19,7 @@ from histories.history import History
 from histories.sample import drawn, hashes
 from histories.selection import of_customers
 from histories.settings import Settings
-from histories.store import Store
+from histories.storage.store import Store
 from models.frame import Frame, Plan, Seen, assemble, plan_for, seen_at
 from training.backtest import until
 from training.train import SAMPLE_SEED, Training, sampled_share

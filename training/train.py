@@ -12,11 +12,11 @@ from functools import partial
 from pathlib import Path
 
 from histories.clock import to_text
-from histories.erasure import note_training
 from histories.errors import BadInput
 from histories.history import PURCHASE, History
 from histories.settings import Settings
-from histories.store import Store
+from histories.storage.erasure import note_training
+from histories.storage.store import Store
 from models.frame import Frame, training_frame
 from models.mlflow_loader import example
 from training import recipe, record, report

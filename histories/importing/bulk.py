@@ -12,13 +12,13 @@ from duckdb import DuckDBPyConnection
 from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
-from histories import writing
-from histories.ahead import ahead
 from histories.clock import from_local
-from histories.incoming import Gate, Rates, floats
-from histories.lines import EventBatch, LineBatch, with_money
-from histories.mapping import Checked
-from histories.tables import EVENTS, LINES
+from histories.importing.ahead import ahead
+from histories.importing.mapping import Checked
+from histories.storage import writing
+from histories.storage.incoming import Gate, Rates, floats
+from histories.storage.lines import EventBatch, LineBatch, with_money
+from histories.storage.tables import EVENTS, LINES
 
 _BATCH = 100_000
 Tell = Callable[[str, int, int], object]

@@ -11,10 +11,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from histories import outputs, privacy, trainings
-from histories.access import Access
-from histories.database import forget_log
-from histories.outputs import Erased, Output
+from histories.storage import outputs, privacy, trainings
+from histories.storage.access import Access
+from histories.storage.database import forget_log
+from histories.storage.outputs import Erased, Output
 
 
 @dataclass(frozen=True, slots=True)

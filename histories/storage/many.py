@@ -10,13 +10,13 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from histories import reading
-from histories.database import marked
 from histories.history import History
 from histories.sample import drawn, hashes
 from histories.selection import joined
-from histories.shared import Sharing
-from histories.tables import CUSTOMERS
+from histories.storage import reading
+from histories.storage.database import marked
+from histories.storage.shared import Sharing
+from histories.storage.tables import CUSTOMERS
 
 _SAMPLED_AT_A_TIME = 50_000  # customers, of whom some are drawn
 _LISTED: Final = "listed"

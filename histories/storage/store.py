@@ -8,16 +8,16 @@ from typing import Any
 import pyarrow as pa
 from sqlalchemy.engine import Connection
 
-from histories import erasure, incoming, persons, privacy, writing
 from histories.columns import EVENTS, ORDERS, complete
-from histories.database import forget_log, open_engine
-from histories.erasure import Erasure
 from histories.errors import BadInput
-from histories.incoming import Added
-from histories.lookup import Lookup
-from histories.many import Many
-from histories.seal import Seal
 from histories.settings import Settings
+from histories.storage import erasure, incoming, persons, privacy, writing
+from histories.storage.database import forget_log, open_engine
+from histories.storage.erasure import Erasure
+from histories.storage.incoming import Added
+from histories.storage.lookup import Lookup
+from histories.storage.many import Many
+from histories.storage.seal import Seal
 
 
 class Store(Lookup, Many):

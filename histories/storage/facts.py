@@ -8,8 +8,8 @@ import time
 
 import sqlalchemy as sa
 
-from histories.access import Access
-from histories.tables import CUSTOMERS, EVENTS, LINES, PENDING
+from histories.storage.access import Access
+from histories.storage.tables import CUSTOMERS, EVENTS, LINES, PENDING
 
 
 class Facts(Access):

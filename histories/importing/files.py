@@ -20,7 +20,7 @@ from duckdb import DuckDBPyConnection
 from sqlalchemy.engine import make_url
 
 from histories.errors import BadInput
-from histories.text import checked_names, head_of, joined_text, names_at, plain_text
+from histories.importing.text import checked_names, head_of, joined_text, names_at, plain_text
 
 _BATCH = 50_000
 _MEMORY = "1GB"

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.fs
 import pyarrow.parquet as pq
 
-from histories.erasure import noting
 from histories.errors import BadInput
 from histories.history import History
-from histories.snapshot import pack, products
-from histories.store import Store
+from histories.storage.erasure import noting
+from histories.storage.snapshot import pack, products
+from histories.storage.store import Store
 
 CHUNK: Final = 4_000  # customers in memory, and in a row group
 _PER_FILE: Final = 10  # chunks

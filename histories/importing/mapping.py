@@ -10,13 +10,13 @@ from pathlib import Path
 import duckdb
 from duckdb import DuckDBPyConnection
 
-from histories.amounts import Style, number_sql, styles
-from histories.clean import Check, Column, filled_sql, id_sql, problem_sql, trimmed_sql
 from histories.columns import CONSENT_COLUMNS, REQUIRED, SYNONYMS
-from histories.dates import instant_sql
 from histories.errors import BadInput
-from histories.files import Source, number_lines, open_source, quoted, skipped_lines
-from histories.presets import TABLES, ColumnMap
+from histories.importing.amounts import Style, number_sql, styles
+from histories.importing.clean import Check, Column, filled_sql, id_sql, problem_sql, trimmed_sql
+from histories.importing.dates import instant_sql
+from histories.importing.files import Source, number_lines, open_source, quoted, skipped_lines
+from histories.importing.presets import TABLES, ColumnMap
 
 _IDS = {"customer_id", "order_id", "product_id", "id"}
 _NUMBERS = {"quantity", "unit_price", "amount", "discount", "value", "price"}

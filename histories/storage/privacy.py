@@ -12,13 +12,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from histories import reading, writing
 from histories.clock import DAY, to_text
 from histories.columns import PURPOSES
 from histories.errors import BadInput
-from histories.seal import Seal
 from histories.settings import Settings
-from histories.tables import ALIASES, AUDIT, CUSTOMERS, EVENTS, LABELS, LINES, PENDING, PRODUCTS, TOMBSTONES
+from histories.storage import reading, writing
+from histories.storage.seal import Seal
+from histories.storage.tables import ALIASES, AUDIT, CUSTOMERS, EVENTS, LABELS, LINES, PENDING, PRODUCTS, TOMBSTONES
 
 _KEY_CHECK = "erasure_key_check"
 _AHEAD = sa.select(PENDING.c.occurred_at)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
-from histories.tables import TRAININGS
+from histories.storage.tables import TRAININGS
 
 _KEPT = 60  # releases; each costs 12 bytes per person
 _PERSON = np.dtype([("hash", "<u8"), ("row", "<i4")])

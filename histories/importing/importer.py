@@ -12,18 +12,19 @@ from pathlib import Path
 from duckdb import DuckDBPyConnection
 from sqlalchemy.engine import Connection
 
-from histories import bulk, writing
-from histories.bulk import Tally, Tell
 from histories.clock import to_text
 from histories.columns import REQUIRED
 from histories.errors import BadInput
-from histories.files import workbench
-from histories.incoming import Gate, Rates
-from histories.mapping import Checked, check_file, rejected
-from histories.persons import add_customers
-from histories.presets import column_maps
+from histories.importing import bulk
+from histories.importing.bulk import Tally, Tell
+from histories.importing.files import workbench
+from histories.importing.mapping import Checked, check_file, rejected
+from histories.importing.presets import column_maps
 from histories.settings import Settings
-from histories.store import Store
+from histories.storage import writing
+from histories.storage.incoming import Gate, Rates
+from histories.storage.persons import add_customers
+from histories.storage.store import Store
 
 _ROWS = 10_000
 _LISTED = 12  # columns

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine, make_url
 
 from histories.errors import BadInput
-from histories.tables import APPEND_ONLY, METADATA
+from histories.storage.tables import APPEND_ONLY, METADATA
 
 BUSY_SECONDS = 30
 READING = ("PRAGMA cache_size = -65536", "PRAGMA mmap_size = 1073741824")

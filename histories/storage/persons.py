@@ -9,14 +9,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from histories import privacy, writing
 from histories.columns import CONSENT_COLUMNS
 from histories.errors import BadInput
 from histories.identity import normal_id
-from histories.incoming import Gate
-from histories.seal import Seal
 from histories.settings import Settings
-from histories.tables import ALIASES, ATTRIBUTES, CUSTOMERS
+from histories.storage import privacy, writing
+from histories.storage.incoming import Gate
+from histories.storage.seal import Seal
+from histories.storage.tables import ALIASES, ATTRIBUTES, CUSTOMERS
 
 
 def add_customers(connection: Connection, rows: Sequence[Mapping[str, Any]], gate: Gate, settings: Settings) -> int:

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from histories.columns import PURPOSES
 from histories.history import Catalog, Events, History, Lines, column_types
-from histories.reading import attribute_arrays
+from histories.storage.reading import attribute_arrays
 
 Table = TypeVar("Table", Lines, Events)
 

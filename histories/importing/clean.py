@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from histories.files import quoted
 from histories.identity import BLANKS
+from histories.importing.files import quoted
 
 # What databases and data frames write where there is nothing.
 _NOTHING = r"('', 'nan', 'NaN', 'NaT', 'null', 'NULL', 'None', '<NA>', 'N/A', '#N/A', '\N')"

@@ -12,13 +12,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
-from histories import privacy, writing
 from histories.errors import BadInput
 from histories.history import NO_CODE
 from histories.identity import normal_ids
-from histories.lines import EventBatch, LineBatch, with_money
 from histories.settings import Settings
-from histories.tables import EVENTS, LINES
+from histories.storage import privacy, writing
+from histories.storage.lines import EventBatch, LineBatch, with_money
+from histories.storage.tables import EVENTS, LINES
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,11 @@ from typing import Final
 
 import numpy as np
 
-from histories import few, incoming, privacy, reading
 from histories.columns import ORDERS, complete, table
 from histories.history import History
-from histories.shared import Sharing
-from histories.sqlite import One
+from histories.storage import few, incoming, privacy, reading
+from histories.storage.shared import Sharing
+from histories.storage.sqlite import One
 
 _WHO: Final = "SELECT key, customer_id, attributes, consent FROM customers WHERE "
 _FINDERS: Final = (

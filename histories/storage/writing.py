@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
-from histories.tables import ALIASES, CUSTOMERS, EVENTS, LABELS, LINES, META, PENDING, PRODUCTS
+from histories.storage.tables import ALIASES, CUSTOMERS, EVENTS, LABELS, LINES, META, PENDING, PRODUCTS
 
 _FEW = 2_000  # up to here single look-ups are cheaper than reading a whole table
 _SLICE = 500  # parameters of one IN (...)

@@ -7,9 +7,9 @@ from typing import Final, Literal
 
 from duckdb import DuckDBPyConnection
 
-from histories.clean import Column
 from histories.errors import BadInput
-from histories.files import literal, quoted
+from histories.importing.clean import Column
+from histories.importing.files import literal, quoted
 
 LARGEST: Final = 1e12  # of any quantity or money; beyond it, sums lose cents
 Style = Literal["plain", ".", ","]  # as programs write numbers, or as people do: by the sign before the decimals

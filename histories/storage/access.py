@@ -9,12 +9,12 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from histories import writing
-from histories.database import never_create, said, wait_at_most
 from histories.errors import BadInput
-from histories.patience import be_patient
-from histories.quick import Quick, connect
 from histories.settings import Settings
+from histories.storage import writing
+from histories.storage.database import never_create, said, wait_at_most
+from histories.storage.patience import be_patient
+from histories.storage.quick import Quick, connect
 
 
 class Access:

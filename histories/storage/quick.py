@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.engine import Engine
 
-from histories import sqlite
-from histories.database import BUSY_SECONDS, ONE_STATE, READING, marked, wait_at_most
-from histories.patience import quick
-from histories.sqlite import One
+from histories.storage import sqlite
+from histories.storage.database import BUSY_SECONDS, ONE_STATE, READING, marked, wait_at_most
+from histories.storage.patience import quick
+from histories.storage.sqlite import One
 
 T = TypeVar("T")
 _META: Final = "SELECT value FROM meta WHERE name = ?"

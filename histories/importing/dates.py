@@ -7,9 +7,9 @@ from typing import Final
 
 from duckdb import DuckDBPyConnection
 
-from histories.clean import Column
 from histories.errors import BadInput
-from histories.files import literal, quoted
+from histories.importing.clean import Column
+from histories.importing.files import literal, quoted
 
 _SAMPLE: Final = 10_000
 _ADVICE: Final = 'set [format] date = "%d/%m/%Y %H:%M" or the like in a column map'

@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from histories import writing
 from histories.errors import Refused
-from histories.locks import held_file
-from histories.tables import AUDIT, OUTPUTS
+from histories.storage import writing
+from histories.storage.locks import held_file
+from histories.storage.tables import AUDIT, OUTPUTS
 
 _COLUMN = "customer_id"
 _ROWS = 50_000

@@ -11,12 +11,12 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 from sqlalchemy.engine import Connection, Engine
 
-from histories import reading, writing
-from histories.facts import Facts
 from histories.history import Catalog
-from histories.seal import Seal
 from histories.settings import Settings
-from histories.tables import ATTRIBUTES, LABELS, PRODUCTS
+from histories.storage import reading, writing
+from histories.storage.facts import Facts
+from histories.storage.seal import Seal
+from histories.storage.tables import ATTRIBUTES, LABELS, PRODUCTS
 
 _DOMAINS: Final = ("channel", "category", "event", "campaign")
 _ANOTHER: Final = -1  # version of what another file said, which no store has
