@@ -18,6 +18,7 @@ import pytest
 from histories.clock import to_instant
 from histories.settings import Settings
 from histories.storage.store import Store
+from tests.databases import copy_database
 from tests.postgres import create_schema, postgres
 
 Factory = pytest.TempPathFactory
@@ -56,7 +57,7 @@ def migrated_mlflow_db(tmp_path_factory: Factory) -> Path:
 def tracking_uri(migrated_mlflow_db: Path, tmp_path: Path) -> str:
     """An MLflow of the test's own."""
     (tmp_path / "mlruns").mkdir()
-    shutil.copy(migrated_mlflow_db, tmp_path / "mlruns")
+    copy_database(migrated_mlflow_db, tmp_path / "mlruns")
     return f"sqlite:///{tmp_path}/mlruns/mlflow.db"
 
 
@@ -135,7 +136,7 @@ def trained(tmp_path_factory: Factory, toy_shop: Shop, migrated_mlflow_db: Path)
         from training.train import train
 
         (folder / "mlruns").mkdir()
-        shutil.copy(migrated_mlflow_db, folder / "mlruns")
+        copy_database(migrated_mlflow_db, folder / "mlruns")
         settings = with_mlflow(toy_shop.settings, folder)
         with closing(toy_shop.open()) as store:
             made = train(store, settings)

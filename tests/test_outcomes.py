@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from histories.storage.store import Store
 from service.batch import score
 from service.shelf import Shelf
 from tests.conftest import Trained
+from tests.databases import copy_database
 from tests.shops import toy_history
 from training.drift import drifts, reference
 from training.outcomes import judge_scores, outcomes
@@ -93,8 +93,8 @@ def own(trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     """A copy of shop and registry to write to, and a shelf of the test's own."""
     monkeypatch.setattr(Shelf, "of", classmethod(lambda cls, settings: cls(tmp_path / "shelf")))
     (tmp_path / "mlruns").mkdir()
-    shutil.copy(trained.folder / "mlruns" / "mlflow.db", tmp_path / "mlruns")
-    shutil.copy(trained.shop.store_url.removeprefix("sqlite:///"), tmp_path / "regulars.db")
+    copy_database(trained.folder / "mlruns" / "mlflow.db", tmp_path / "mlruns")
+    copy_database(trained.shop.store_url.removeprefix("sqlite:///"), tmp_path / "regulars.db")
     urls = {"store": f"sqlite:///{tmp_path}/regulars.db", "tracking_uri": f"sqlite:///{tmp_path}/mlruns/mlflow.db"}
     return trained.settings.model_copy(update={**urls, "clock": "data"})
 

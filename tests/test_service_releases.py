@@ -23,6 +23,7 @@ from service.shelf import Shelf
 from service.start import environment
 from service.trial import trial
 from tests.conftest import Trained
+from tests.databases import copy_database
 from tests.web import shelf_of, web_of
 
 
@@ -189,7 +190,8 @@ def test_old_releases_are_dropped_but_those_in_use(trained: Trained, shelf: Shel
 
 
 def test_champions_of_two_releases_are_waited_for(trained: Trained, tmp_path: Path) -> None:
-    shutil.copytree(trained.folder / "mlruns", tmp_path / "mlruns")
+    shutil.copytree(trained.folder / "mlruns", tmp_path / "mlruns", ignore=shutil.ignore_patterns("mlflow.db*"))
+    copy_database(trained.folder / "mlruns" / "mlflow.db", tmp_path / "mlruns")
     settings = trained.settings.model_copy(update={"tracking_uri": f"sqlite:///{tmp_path}/mlruns/mlflow.db"})
     from mlflow import MlflowClient
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -34,6 +33,7 @@ from histories.storage.store import Store
 from models.frame import Frame, training_frame
 from service import spark
 from tests.conftest import Trained, with_mlflow
+from tests.databases import copy_database
 from tests.web import own_copy, shelf_of
 from training.backtest import until
 from training.spark import training_frame as spark_frame
@@ -241,7 +241,7 @@ def test_spark_trains_a_release(trained: Trained, tmp_path: Path) -> None:
     """The same recipe on the same rows: judged beside the champion, every difference is nought."""
     settings = own_copy(trained, tmp_path)
     (tmp_path / "mlruns").mkdir()
-    shutil.copy(trained.settings.tracking_uri.removeprefix("sqlite:///"), tmp_path / "mlruns")
+    copy_database(trained.settings.tracking_uri.removeprefix("sqlite:///"), tmp_path / "mlruns")
     settings = with_mlflow(settings, tmp_path)
     said = regulars(settings, "train", "--engine", "spark", REGULARS_HORIZON_DAYS=str(settings.horizon_days))
     assert "is registered as challenger" in said

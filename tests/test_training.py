@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from histories.settings import Settings
 from histories.storage.store import Store
 from models.mlflow_loader import _load_pyfunc
 from tests.conftest import Shop, Trained, settings_of
+from tests.databases import copy_database
 from tests.shops import toy_history
 from training import train as training
 from training.backtest import hold_out, last_cut, until
@@ -40,7 +40,7 @@ NOW = to_instant(datetime(2026, 1, 1, tzinfo=UTC))
 def own(trained: Trained, tmp_path: Path) -> Settings:
     """Settings of a copy of the registry that holds the trained release, for a test to write to."""
     (tmp_path / "mlruns").mkdir()
-    shutil.copy(trained.folder / "mlruns" / "mlflow.db", tmp_path / "mlruns")
+    copy_database(trained.folder / "mlruns" / "mlflow.db", tmp_path / "mlruns")
     return trained.settings.model_copy(update={"tracking_uri": f"sqlite:///{tmp_path}/mlruns/mlflow.db"})
 
 
@@ -230,7 +230,7 @@ def test_an_empty_shop_is_bad_input(tmp_path: Path, tracking_uri: str) -> None:
 
 def test_a_planted_attribute_is_refused_by_training(toy_shop: Shop, tmp_path: Path, tracking_uri: str) -> None:
     """An attribute written after the fact: whether the customer was back in the last horizon."""
-    shutil.copy(toy_shop.store_url.removeprefix("sqlite:///"), tmp_path / "shop.db")
+    copy_database(toy_shop.store_url.removeprefix("sqlite:///"), tmp_path / "shop.db")
     settings = toy_shop.settings.model_copy(update={"tracking_uri": tracking_uri})
     with closing(Store.open(f"sqlite:///{tmp_path}/shop.db", settings)) as store:
         history, span = store.history(), store.span()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from service.releases import Releases
 from service.shelf import Shelf
 from service.trial import trial
 from tests.conftest import Trained
+from tests.databases import copy_database
 
 
 class Web(httpx.BaseTransport):
@@ -90,6 +90,5 @@ def shelf_of(trained: Trained, folder: Path) -> Shelf:
 def own_copy(trained: Trained, folder: Path) -> Settings:
     """Settings with a copy of the shop's store, to write to."""
     source = Path(trained.shop.store_url.removeprefix("sqlite:///"))
-    for file in source.parent.glob(f"{source.name}*"):
-        shutil.copy(file, folder / file.name)
+    copy_database(source, folder)
     return trained.settings.model_copy(update={"store": f"sqlite:///{folder}/{source.name}"})
