@@ -89,9 +89,8 @@ class CustomerValue:
         location, often = _of_buyers(said, base, latest, plain, frame.names)
         prices, spread = _prices(frame, frame.labelled, frame.base), _spread(frame, scores, spent)
         scale, come = _scale(base, said["churn"], location), expit(-said["churn"])
-        standing = Standing.of(come, location + scale + prices.level(int(frame.as_of[-1])), often, spread)
-        if not has_money:
-            standing = Standing(standing.gone, np.empty(0))
+        location = location + scale + prices.level(int(frame.as_of[-1]))
+        standing = Standing.of(come, location, often, spread) if has_money else Standing.without_money(come)
         return cls(basis, scores, plain, prices, scale, spread, standing, has_money)
 
     def predict(self, X: NDArray[np.float32], as_of: int | NDArray[np.int64]) -> Value:

@@ -38,4 +38,5 @@ def test_a_copy_keeps_the_locks_of_the_process(tmp_path: Path, copy: object, kep
         assert other.apply(_is_locked, (str(path),)) is kept
         with closing(sqlite3.connect(tmp_path / "copies" / "shop.db")) as copied:
             tables = copied.execute("SELECT name FROM sqlite_master").fetchall()
-        assert tables == [("lines",)] if kept else True
+    if kept:  # a plain copy leaves out what is still in the log
+        assert tables == [("lines",)]

@@ -109,11 +109,11 @@ def answers(fitted: Fitted, holdout: Holdout) -> Answers:
         "low": value.low,
         "high": value.high,
         "orders": value.orders,
-        "rank": value.percentile,
         "segment": fitted.segments.predict(asked(fitted.segments), holdout.cut),
         "days": days,
         "recall": recall,
         "ndcg": ndcg,
+        **({} if np.isnan(value.percentile).any() else {"rank": value.percentile}),  # a champion of before has none
     }
 
 

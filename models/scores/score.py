@@ -30,7 +30,7 @@ _CROSSED_ROWS = 30_000  # are enough for that
 # Small ones: what is left beside the buy-till-you-die models is nearly additive.
 _TREES: dict[str, Any] = {"num_leaves": 5, "learning_rate": 0.06, "feature_fraction": 0.3}
 # Smaller steps and two kinds of trees rank who comes better; orders and money they told no better.
-_OF: dict[str, dict[str, Any]] = {"binary": {"learning_rate": 0.03, "rounds": 240, "mixed": True}}
+_BY_OBJECTIVE: dict[str, dict[str, Any]] = {"binary": {"learning_rate": 0.03, "rounds": 240, "mixed": True}}
 _TINY = 1e-9
 _NO_LINE = Line()
 
@@ -205,7 +205,7 @@ def _grown(frame: Frame, basis: Basis, target: Target, rows: NDArray[np.int64], 
     start = target.offset * target.start(base)
     for cut, level in _levels(target.objective, y, start, cuts).items():
         start[cuts == cut] += level
-    how = _TREES | _OF.get(target.objective, {})
+    how = _TREES | _BY_OBJECTIVE.get(target.objective, {})
     return Boosted.fit(basis.training_inputs(frame, rows, base), y, start, target.objective, **how)
 
 

@@ -44,10 +44,7 @@ def fill_values(X, inputs, base, days, model, out):  # type: ignore[no-untyped-d
     _set_views(said[0], said[1], said[2], base[3], X, at, plain, seen)
     for i in range(len(X)):
         seen[0, i] += scale + level_on(prices, days[i % len(days)])
-    _set_numbers(said[0], said[1], seen[0], seen[1], edges, quantiles, out)
-    for i in range(len(X)):
-        come = 1.0 / (1.0 + exp(said[0, i]))
-        out[5, i] = percentile(come, seen[0, i], seen[1, i], edges, quantiles, gone, levels)
+    _set_numbers(said[0], said[1], seen[0], seen[1], (edges, quantiles), (gone, levels), out)
 
 
 @compiled
@@ -67,8 +64,9 @@ def _set_views(churn, orders, basket, worth, X, at, plain, out):  # type: ignore
 
 
 @piece
-def _set_numbers(churn, orders, location, often, edges, quantiles, out):  # type: ignore[no-untyped-def]
+def _set_numbers(churn, orders, location, often, spread, standing, out):  # type: ignore[no-untyped-def]
     """Of raw scores, and of the log of what buyers spend and of how often: the columns of a Value."""
+    (edges, quantiles), (lost, levels) = spread, standing
     for i in range(len(churn)):
         gone, come = 1.0 / (1.0 + exp(-churn[i])), 1.0 / (1.0 + exp(churn[i]))
         place = min(max(location[i], -20.0), 25.0)
@@ -79,3 +77,4 @@ def _set_numbers(churn, orders, location, often, edges, quantiles, out):  # type
         out[2, i] = quantile(edges, quantiles, low, gone, place, often[i])
         out[3, i] = quantile(edges, quantiles, low + INTERVAL, gone, place, often[i])
         out[4, i] = exp(min(max(orders[i], -20.0), 20.0))
+        out[5, i] = percentile(come, location[i], often[i], edges, quantiles, lost, levels)

@@ -11,7 +11,7 @@ from scipy.special import logsumexp
 from histories.compiled import piece
 
 Floats = NDArray[np.float64]
-_LEVELS = np.linspace(0, 1, 101)
+LEVELS = np.linspace(0, 1, 101)
 MIDDLES = np.arange(5, 101, 10)  # of ten equally likely parts, in those
 _FEWEST = 30  # buyers below whom the scatter is taken to be log-normal
 _PER_GROUP, _MOST_GROUPS = 200, 5
@@ -31,7 +31,7 @@ class Spread:
         """Log-normal with mean 1: of a shop where too few came to tell."""
         from scipy.stats import norm
 
-        normal = norm.ppf(np.clip(_LEVELS, 0.005, 0.995))
+        normal = norm.ppf(np.clip(LEVELS, 0.005, 0.995))
         return cls(np.empty(0), (_USUAL_SD * normal - _USUAL_SD**2 / 2)[None, :])
 
     @classmethod
@@ -48,9 +48,9 @@ class Spread:
         groups = int(np.clip(len(residuals) // _PER_GROUP, 1, _MOST_GROUPS))
         edges = np.quantile(log_orders, np.arange(1, groups) / groups)
         member = np.searchsorted(edges, log_orders)
-        pooled = np.quantile(residuals, _LEVELS)
+        pooled = np.quantile(residuals, LEVELS)
         parts = [residuals[member == group] for group in range(groups)]
-        return cls(edges, np.array([np.quantile(p, _LEVELS) if len(p) >= _FEWEST else pooled for p in parts]))
+        return cls(edges, np.array([np.quantile(p, LEVELS) if len(p) >= _FEWEST else pooled for p in parts]))
 
 
 @piece

@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histories.compiled import piece
-from models.scores.spread import MIDDLES, Spread
+from models.scores.spread import LEVELS, MIDDLES, Spread
 
 Floats = NDArray[np.float64]
-_LEVELS = np.linspace(0, 1, 101)
 _ENOUGH = 20_000  # customers to know the distribution by
 
 
@@ -31,6 +30,10 @@ class Standing:
         return cls(float("nan"), np.empty(0))
 
     @classmethod
+    def without_money(cls, come: Floats) -> Standing:
+        return cls(1.0 - float(come.mean()), np.empty(0))
+
+    @classmethod
     def of(cls, come: Floats, location: Floats, log_orders: Floats, spread: Spread) -> Standing:
         """Of all customers (rows,): P(a purchase), and the logs of what they spend and how often they buy if so."""
         some = np.linspace(0, len(come) - 1, min(len(come), _ENOUGH)).astype(np.int64)
@@ -38,7 +41,7 @@ class Standing:
         spent, weight = (location[some, None] + residuals).ravel(), np.repeat(come[some], len(MIDDLES))
         order = np.argsort(spent, kind="stable")
         below = np.cumsum(weight[order]) - weight[order] / 2
-        return cls(1.0 - float(come.mean()), np.interp(_LEVELS, below / max(weight.sum(), 1e-9), spent[order]))
+        return cls(1.0 - float(come.mean()), np.interp(LEVELS, below / max(weight.sum(), 1e-9), spent[order]))
 
 
 @piece

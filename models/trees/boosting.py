@@ -62,9 +62,8 @@ class Boosted:
             return cls(None, None)
         parameters = _PARAMETERS | {"objective": objective, "seed": seed, "num_threads": 1} | more
         table = lgb.Dataset(X, y, init_score=start, free_raw_data=True)
-        return cls._of(
-            lgb.train(parameters, table, rounds, callbacks=[_every_second_at_random(seed)] if mixed else None)
-        )
+        callbacks = [_every_second_at_random(seed)] if mixed else None
+        return cls._of(lgb.train(parameters, table, rounds, callbacks=callbacks))
 
     @classmethod
     def _of(cls, booster: lgb.Booster) -> Boosted:
